@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""Boots Linux guests under an emulator on /dev/kvm and prints one line per case.
+
+Runs where /dev/kvm is good: in the nested lab, or directly on a host that has it.
+"""
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+
+from qmp import Failure
+from vm import Vm
+
+CD = "ide0-1-0"
+DEVICE = "/dev/sr0"
+
+
+def expect(true, text):
+    if not true:
+        raise Failure(text)
+
+
+def drive(vm):
+    """What query-block says about the CD-ROM drive."""
+    found = [b for b in vm.qmp.execute("query-block") if CD in (b.get("qdev", ""), b.get("device"))
+             or b.get("qdev", "").endswith(f"/{CD}")]
+    expect(len(found) == 1, f"query-block shows {len(found)} drives '{CD}'")
+    return found[0]
+
+
+class Cases:
+    """The cases of one guest, in the order they run; each yields what it has seen to be right."""
+
+    def __init__(self, options, cpus, run):
+        self._options, self._cpus, self._run = options, cpus, run
+        self.vm = None
+
+    def boot(self):
+        self.vm = Vm(self._options, self._cpus, self._run)
+        self.vm.qmp.execute("cont")
+        self.vm.wait_for_shell()
+        yield "Linux " + self.vm.shell("uname -r") + " runs a shell on its serial port"
+
+    def cpus(self):
+        seen = self.vm.shell("nproc")
+        expect(seen == str(self._cpus), f"the guest sees {seen} CPUs instead of {self._cpus}")
+        for cpu in range(self._cpus):
+            self.vm.shell(f"taskset {1 << cpu:x} true")
+        known = len(self.vm.qmp.execute("query-cpus-fast"))
+        expect(known == self._cpus, f"query-cpus-fast lists {known} CPUs instead of {self._cpus}")
+        yield f"{seen} CPU{'s' * (self._cpus > 1)} in the guest, each runs a program"
+
+    def _mount(self, disc, seconds=5):
+        """Mounts the CD; retries, as after a change the first read reports that change as its error."""
+        self.vm.shell(f"n=0; until mount -t iso9660 -o ro {DEVICE} /mnt || [ $n = {10 * seconds} ]; "
+                      f"do sleep 0.1; n=$((n + 1)); done; grep -q ' /mnt ' /proc/mounts", seconds + 20)
+        name = self.vm.shell("cat /mnt/name.txt")
+        expect(name == disc, f"the disc's file says '{name}' instead of '{disc}'")
+        self.vm.shell("cd /mnt; md5sum -c data.md5; r=$?; cd /; [ $r = 0 ]")
+
+    def cd_mount(self):
+        self._mount("disc one")
+        yield "the CD is mounted, its files read right"
+        expect(drive(self.vm)["locked"], "query-block shows the tray unlocked while the guest mounts the CD")
+        yield "the tray is locked while the CD is mounted"
+        self.vm.shell("umount /mnt")
+        expect(not drive(self.vm)["locked"], "query-block shows the tray locked after the guest's umount")
+        yield "and unlocked afterwards"
+
+    def cd_change(self):
+        qmp, sequence = self.vm.qmp, self.vm.shell("cat /sys/block/sr0/diskseq")
+        qmp.forget_events()
+        qmp.send(json.dumps({"execute": "blockdev-open-tray", "arguments": {"id": CD, "force": False},
+                             "id": "libvirt-429"}), "blockdev-open-tray")
+        qmp.event("DEVICE_TRAY_MOVED", id=CD, tray_open=True)
+        qmp.send(json.dumps({"execute": "blockdev-remove-medium", "arguments": {"id": CD},
+                             "id": "libvirt-430"}), "blockdev-remove-medium")
+        state = self.vm.shell(f"tray status {DEVICE}")
+        expect(state in ("open", "no-disc"), f"with the tray open the guest sees '{state}'")
+        yield f"with the tray open the guest sees '{state}'"
+        cache = {"direct": False, "no-flush": False}
+        for number, name, node in (
+                (431, "blockdev-add", {"driver": "file", "filename": self._options.cd2, "cache": cache,
+                                       "node-name": "libvirt-4-storage", "auto-read-only": True,
+                                       "discard": "unmap"}),
+                (432, "blockdev-add", {"node-name": "libvirt-4-format", "read-only": True, "cache": cache,
+                                       "driver": "raw", "file": "libvirt-4-storage"}),
+                (433, "blockdev-insert-medium", {"id": CD, "node-name": "libvirt-4-format"}),
+                (434, "blockdev-close-tray", {"id": CD})):
+            qmp.send(json.dumps({"execute": name, "arguments": node, "id": f"libvirt-{number}"}), name)
+        qmp.event("DEVICE_TRAY_MOVED", id=CD, tray_open=False)
+        yield "the disc was changed by a manager's six messages"
+        self._mount("disc two")
+        yield "the guest reads the new disc's files"
+        now = self.vm.shell("cat /sys/block/sr0/diskseq")
+        expect(int(now) > int(sequence), f"Linux saw no media change (diskseq stays {now})")
+        yield f"Linux saw the media change (diskseq {sequence}, then {now})"
+        self.vm.shell("umount /mnt")
+
+    def cd_eject(self):
+        self.vm.qmp.forget_events()
+        self.vm.shell(f"tray eject {DEVICE}")
+        self.vm.qmp.event("DEVICE_TRAY_MOVED", id=CD, tray_open=True)
+        expect(drive(self.vm)["tray_open"], "query-block shows the tray closed after the guest's eject")
+        yield "the guest ejected, DEVICE_TRAY_MOVED said so"
+        self.vm.shell(f"tray close {DEVICE}")
+        self.vm.qmp.event("DEVICE_TRAY_MOVED", id=CD, tray_open=False)
+        expect(not drive(self.vm)["tray_open"], "query-block shows the tray open after the guest closed it")
+        yield "the guest closed the tray, DEVICE_TRAY_MOVED said so"
+
+    def reboot(self):
+        """By ACPI's reset register and by a triple fault with one CPU, by the keyboard controller with two."""
+        for way in {1: ("acpi", "triple"), 2: ("kbd",)}[self._cpus]:
+            before = self.vm.shell("cat /proc/sys/kernel/random/boot_id")
+            self.vm.qmp.forget_events()
+            self.vm.send(f"echo {way} >/sys/kernel/reboot/type; reboot -f")
+            self.vm.qmp.event("RESET", guest=True)
+            yield f"the guest rebooted by '{way}', RESET said so"
+            self.vm.wait_for_shell()
+            expect(self.vm.shell("cat /proc/sys/kernel/random/boot_id") != before, "the guest did not boot again")
+            seen = self.vm.shell("nproc")
+            expect(seen == str(self._cpus), f"the guest sees {seen} CPUs after its reboot")
+            yield f"it booted again, with {seen} CPU{'s' * (self._cpus > 1)}"
+
+    def power_button(self):
+        device = self.vm.shell('cd /sys/class/input; for d in event*; do read -r n <$d/device/name; '
+                               '[ "$n" = "Power Button" ] && echo $d; done; cd /')
+        expect(device, "the guest has no power button")
+        self.vm.shell(f"exec 4</dev/input/{device}")  # events are kept from now on
+        self.vm.qmp.execute("system_powerdown")
+        self.vm.qmp.event("POWERDOWN")
+        event = self.vm.shell("timeout 10 dd bs=24 count=1 <&4 2>/dev/null | hexdump -ve '1/1 \"%02x\"'", 20)
+        # struct input_event: 16 bytes of time, then type, code and value
+        expect(event[32:40] == "01007400", f"no key event KEY_POWER came, but '{event}'")
+        yield "system_powerdown reached the guest as its power button"
+
+    def power_off(self):
+        self.vm.qmp.forget_events()
+        self.vm.send("poweroff -f")
+        self.vm.qmp.event("SHUTDOWN", guest=True, reason="guest-shutdown")
+        yield "the guest switched off through ACPI, SHUTDOWN said so"
+        self.vm.wait_for_end()
+        yield "the emulator ended with status 0"
+
+    ORDER = ("boot", "cpus", "cd_mount", "cd_change", "cd_eject", "reboot", "power_button", "power_off")
+
+
+def names():
+    return [(f"linux.{cpus}cpu.{case.replace('_', '-')}", cpus, case) for cpus in (1, 2) for case in Cases.ORDER]
+
+
+def run_case(cases, name, case):
+    """Prints the case's lines; False when it failed."""
+    started = time.monotonic()
+    try:
+        for seen in getattr(cases, case)():
+            print(f"  ok: {seen} ({time.monotonic() - started:.1f} s)", flush=True)
+        print(f"PASS {name}", flush=True)
+        return True
+    except (Failure, OSError, KeyError, ValueError) as error:
+        reason = str(error) if isinstance(error, (Failure, OSError)) else f"unexpected answer: {error!r}"
+        print(f"FAIL {name}: {' '.join(reason.split())}")
+        for line in cases.vm.last_words() if cases.vm else ():
+            print(f"  {line}")
+        sys.stdout.flush()
+        return False
+
+
+def run_guest(options, cpus, run):
+    """Runs the cases of one guest; after a failure only while its shell still answers."""
+    cases, broken, good = Cases(options, cpus, run), None, True
+    try:
+        for name, of, case in names():
+            if of != cpus:
+                continue
+            if broken:
+                print(f"SKIP {name}: {broken} failed and left no usable guest", flush=True)
+                continue
+            if run_case(cases, name, case):
+                continue
+            good = False
+            try:
+                expect(cases.vm and case != "reboot", "no shell")
+                print("  dmesg: " + cases.vm.shell("umount /mnt; dmesg | tail -n 5", 10).replace("\n", "\n  dmesg: "))
+            except (Failure, OSError):
+                broken = name
+    finally:
+        if cases.vm:
+            cases.vm.kill()
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("emulator", "kernel", "initrd", "cd1", "cd2"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--append", default="", help="more for the guest kernel's command line")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    run = tempfile.mkdtemp(prefix="rhea-linux-")
+    try:
+        results = [run_guest(options, cpus, os.path.join(run, str(cpus))) for cpus in (1, 2)]
+    finally:
+        shutil.rmtree(run)
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
