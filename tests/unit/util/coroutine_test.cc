@@ -24,6 +24,7 @@ CoResult<int> co_passes_error() {
 
 class CoroutineTest : public testing::Test {
  protected:
+  VirtualClock clock;  // outlives the loop that has timers on it
   std::unique_ptr<AioContext> loop = std::move(*AioContext::create("test"));
 };
 
@@ -83,7 +84,6 @@ TEST_F(CoroutineTest, TimersRunInOrderOfDeadline) {
 }
 
 TEST_F(CoroutineTest, ManualClockRunsWhatIsDueOnTheWay) {
-  VirtualClock clock;
   clock.set_manual();
   clock.start();
   std::vector<int64_t> at;
