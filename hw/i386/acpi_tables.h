@@ -1,0 +1,67 @@
+// The ACPI tables of the i440FX/PIIX machine, as the three fw_cfg files guest firmware links.
+// Spec: ACPI 6.4; the FADT is revision 3 (244 bytes), the RSDP revision 0 with an RSDT.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "hw/acpi/table_set.h"
+#include "util/byte_buffer.h"
+
+namespace rhea {
+
+// Everything the tables say about the machine. Built by the machine when the guest first reads a
+// table, so that PCI windows programmed by the firmware are known.
+struct AcpiConfig {
+  struct Cpu {
+    uint32_t apic_id = 0;
+    bool present = true;  // an absent CPU is listed as disabled
+  };
+  struct Range {
+    uint64_t first = 0, last = 0;  // inclusive guest-physical addresses
+  };
+  std::vector<Cpu> cpus;            // in order of CPU index, which is the ACPI processor UID
+  uint64_t ram_below_4g = 0;        // bytes; the 32-bit PCI window begins here
+  std::optional<Range> pci_hole64;  // above 4 GiB, if the machine offers one
+  uint16_t pm_base = 0x600;         // PIIX4 power management block: PM1 event, PM1 control, timer
+  uint16_t gpe0_base = 0xafe0;      // general purpose events, status then enable
+  uint8_t gpe0_bytes = 4;
+  uint8_t sci_irq = 9;
+  std::vector<bool> serial_ports;  // which of COM1 (0x3f8, IRQ 4) and COM2 (0x2f8, IRQ 3) exist
+  bool rtc = true;
+  bool keyboard = true;  // i8042 with keyboard and mouse
+  bool fw_cfg = true;
+  bool hpet = false;
+  bool s3 = false;  // suspend to RAM offered
+  bool s4 = true;   // suspend to disk offered, SLP_TYP 2
+  AcpiIdentity identity;
+};
+
+// Highest 32-bit address a PCI BAR may take: the I/O APIC follows.
+inline constexpr uint64_t kPciHole32Last = 0xfebf'ffff;
+inline constexpr uint32_t kIoApicBase = 0xfec0'0000;
+inline constexpr uint32_t kLocalApicBase = 0xfee0'0000;
+inline constexpr uint32_t kHpetBase = 0xfed0'0000;
+
+// File names under which the machine publishes the three blobs.
+inline constexpr const char* kAcpiTablesFile = "etc/acpi/tables";
+inline constexpr const char* kAcpiRsdpFile = "etc/acpi/rsdp";
+inline constexpr const char* kAcpiLoaderFile = "etc/table-loader";
+// Blobs are padded to these multiples, so that their sizes do not change when the machine does.
+inline constexpr size_t kAcpiTablesUnit = 0x20000;
+inline constexpr size_t kAcpiLoaderUnit = 0x1000;
+
+struct AcpiFiles {
+  Bytes tables;
+  Bytes rsdp;
+  Bytes loader;
+};
+
+// Builds all tables. Pure: equal configurations give equal bytes.
+AcpiFiles build_acpi_files(const AcpiConfig& config);
+
+// The AML of the DSDT, without the table header.
+Bytes build_dsdt_body(const AcpiConfig& config);
+
+}  // namespace rhea
