@@ -1,0 +1,1 @@
+"""What Rhea's Python tests and scripts share: launching an emulator and speaking to it. Standard library only."""
