@@ -76,8 +76,9 @@ def _build_initramfs(path):
         out.copy(BUSYBOX, "usr/bin/busybox")
         out.copy_tree(FIRMWARE)
         kernel.store(out, kernel.newest()[1], L1_MODULES)
+        where = "import sys, sysconfig; print(sys.executable, sysconfig.get_path('stdlib'))"
         binary, library = subprocess.run(
-            [PYTHON, "-I", "-c", "import sys, sysconfig; print(sys.executable, sysconfig.get_path('stdlib'))"],
+            [PYTHON, "-I", "-c", where],
             capture_output=True, text=True, check=True).stdout.split()
         out.copy(os.path.realpath(binary), "usr/bin/python3")
         out.copy_tree(library, skip=PYTHON_PARTS_NOT_NEEDED)
@@ -116,7 +117,7 @@ def _remove_old(top, used):
 
 
 def _build(top, key):
-    print("lab: booting the emulated machine once, for later runs to start from", file=sys.stderr, flush=True)
+    print("lab: booting the emulated machine once, later runs start from there", file=sys.stderr, flush=True)
     fresh = tempfile.mkdtemp(prefix=f"{key}.", dir=top)
     try:
         _build_snapshot(fresh)

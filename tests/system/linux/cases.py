@@ -43,6 +43,7 @@ class Cases:
 
     def boot(self):
         self.vm = Vm(self._options, self._cpus, self._run)
+        self.vm.connect()
         self.vm.qmp.execute("cont")
         self.vm.wait_for_shell()
         yield "Linux " + self.vm.shell("uname -r") + " runs a shell on its serial port"
@@ -115,15 +116,16 @@ class Cases:
         yield "the guest closed the tray, DEVICE_TRAY_MOVED said so"
 
     def reboot(self):
-        """By ACPI's reset register and by a triple fault with one CPU, by the keyboard controller with two."""
+        """ACPI's reset register and a triple fault with one CPU, the keyboard controller with two."""
+        boot = "cat /proc/sys/kernel/random/boot_id"
         for way in {1: ("acpi", "triple"), 2: ("kbd",)}[self._cpus]:
-            before = self.vm.shell("cat /proc/sys/kernel/random/boot_id")
+            before = self.vm.shell(boot)
             self.vm.qmp.forget_events()
             self.vm.send(f"echo {way} >/sys/kernel/reboot/type; reboot -f")
             self.vm.qmp.event("RESET", guest=True)
             yield f"the guest rebooted by '{way}', RESET said so"
             self.vm.wait_for_shell()
-            expect(self.vm.shell("cat /proc/sys/kernel/random/boot_id") != before, "the guest did not boot again")
+            expect(self.vm.shell(boot) != before, "the guest did not boot again")
             seen = self.vm.shell("nproc")
             expect(seen == str(self._cpus), f"the guest sees {seen} CPUs after its reboot")
             yield f"it booted again, with {seen} CPU{'s' * (self._cpus > 1)}"
@@ -152,7 +154,9 @@ class Cases:
 
 
 def names():
-    return [(f"linux.{cpus}cpu.{case.replace('_', '-')}", cpus, case) for cpus in (1, 2) for case in Cases.ORDER]
+    """(name, number of CPUs, method of Cases) in the order of running."""
+    return [(f"linux.{cpus}cpu.{case.replace('_', '-')}", cpus, case)
+            for cpus in (1, 2) for case in Cases.ORDER]
 
 
 def run_case(cases, name, case):
@@ -186,8 +190,9 @@ def run_guest(options, cpus, run):
                 continue
             good = False
             try:
-                expect(cases.vm and case != "reboot", "no shell")
-                print("  dmesg: " + cases.vm.shell("umount /mnt; dmesg | tail -n 5", 10).replace("\n", "\n  dmesg: "))
+                expect(case not in ("boot", "reboot"), "no shell")
+                for line in cases.vm.shell("umount /mnt 2>/dev/null; dmesg | tail -n 5", 10).splitlines():
+                    print(f"  dmesg: {line}")
             except (Failure, OSError):
                 broken = name
     finally:

@@ -10,7 +10,7 @@ class Failure(Exception):
 
 class Qmp:
     def __init__(self, sock):
-        self._socket, self._pending, self._events = sock, b"", []
+        self.socket, self._pending, self._events = sock, b"", []
         self.log = []  # every line sent and received
         if "QMP" not in self._read(time.monotonic() + 10, "a greeting"):
             raise Failure("QMP does not start with a greeting")
@@ -26,7 +26,7 @@ class Qmp:
     def send(self, text, name):
         """Sends a message as it stands and gives its return value; its id has to come back."""
         self.log.append("> " + text)
-        self._socket.sendall(text.encode() + b"\n")
+        self.socket.sendall(text.encode() + b"\n")
         deadline = time.monotonic() + 20
         while True:
             reply = self._read(deadline, f"an answer to {name}")
@@ -53,19 +53,25 @@ class Qmp:
             if "event" in message:
                 self._events.append(message)
 
+    def has_stopped(self):
+        """Takes in what has arrived and tells whether the machine stopped, as on an internal error."""
+        while self._pending or select.select([self.socket], [], [], 0)[0]:
+            self._events.append(self._read(time.monotonic() + 10, "the end of a message"))
+        return any(event.get("event") == "STOP" for event in self._events)
+
     def forget_events(self):
         self._events.clear()
 
     def close(self):
-        self._socket.close()
+        self.socket.close()
 
     def _read(self, deadline, what):
         while b"\n" not in self._pending:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._socket], [], [], left)[0]:
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
                 raise Failure(f"QMP: {what} did not come in time")
             try:
-                data = self._socket.recv(65536)
+                data = self.socket.recv(65536)
             except ConnectionError:
                 data = b""
             if not data:

@@ -7,14 +7,14 @@
 #include <sys/ioctl.h>
 
 static int status(int fd) {
-  static const char *const names[] = {"no-info", "no-disc", "open", "not-ready", "disc"};
+  static const char* const names[] = {"no-info", "no-disc", "open", "not-ready", "disc"};
   int now = ioctl(fd, CDROM_DRIVE_STATUS, CDSL_CURRENT);
   if (now < 0 || now > CDS_DISC_OK) return -1;
   puts(names[now]);
   return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int fd = argc == 3 ? open(argv[2], O_RDONLY | O_NONBLOCK) : -1;
   int result = -1;
   if (fd < 0) {
