@@ -157,12 +157,6 @@ Bytes build_rsdp(TableSet& set, uint32_t rsdt) {
   return b.take();
 }
 
-Bytes padded(Bytes bytes, size_t unit) {
-  ByteBuffer b(std::move(bytes));
-  b.align(unit);
-  return b.take();
-}
-
 }  // namespace
 
 AcpiFiles build_acpi_files(const AcpiConfig& config) {
@@ -177,8 +171,8 @@ AcpiFiles build_acpi_files(const AcpiConfig& config) {
   uint32_t rsdt = append_rsdt(set, tables);
   AcpiFiles files;
   files.rsdp = build_rsdp(set, rsdt);
-  files.loader = padded(set.linker().finish(), kAcpiLoaderUnit);
-  files.tables = padded(set.take(), kAcpiTablesUnit);
+  files.loader = set.linker().finish();
+  files.tables = set.take();
   return files;
 }
 

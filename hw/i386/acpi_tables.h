@@ -48,7 +48,7 @@ inline constexpr uint32_t kHpetBase = 0xfed0'0000;
 inline constexpr const char* kAcpiTablesFile = "etc/acpi/tables";
 inline constexpr const char* kAcpiRsdpFile = "etc/acpi/rsdp";
 inline constexpr const char* kAcpiLoaderFile = "etc/table-loader";
-// Blobs are padded to these multiples, so that their sizes do not change when the machine does.
+// The guest sees the sizes rounded up to these multiples, so that they do not change when the machine does.
 inline constexpr size_t kAcpiTablesUnit = 0x20000;
 inline constexpr size_t kAcpiLoaderUnit = 0x1000;
 

@@ -38,14 +38,13 @@ TEST(AcpiTables, FirmwareFindsEveryTable) {
   EXPECT_FALSE(tables.contains("HPET"));
 }
 
-TEST(AcpiTables, SizesDoNotDependOnTheMachine) {
+TEST(AcpiTables, TheLargestMachineFitsOneUnit) {
   AcpiConfig big = two_cpus();
-  for (uint32_t i = 2; i < 300; i++) big.cpus.push_back({i, true});
-  AcpiFiles a = build_acpi_files(two_cpus()), b = build_acpi_files(big);
-  EXPECT_EQ(a.tables.size(), kAcpiTablesUnit);
-  EXPECT_EQ(a.tables.size(), b.tables.size());
-  EXPECT_EQ(a.loader.size(), b.loader.size());
-  EXPECT_EQ(a.rsdp.size(), 20u);
+  for (uint32_t i = 2; i < 1024; i++) big.cpus.push_back({i, true});
+  AcpiFiles files = build_acpi_files(big);
+  EXPECT_LE(files.tables.size(), kAcpiTablesUnit);
+  EXPECT_LE(files.loader.size(), kAcpiLoaderUnit);
+  EXPECT_EQ(files.rsdp.size(), 20u);
 }
 
 TEST(AcpiTables, HeadersNameTheFamiliarMaker) {
