@@ -78,6 +78,8 @@ class FwCfgStore {
 
   // `file_slots` is how many named files fit; the guest's numbering space depends on it.
   explicit FwCfgStore(uint16_t file_slots = 0x20) : file_slots_(file_slots) {}
+  FwCfgStore(const FwCfgStore&) = delete;  // callbacks refer to the store
+  FwCfgStore& operator=(const FwCfgStore&) = delete;
 
   // Sets a numbered item, replacing what was there.
   void set(FwCfgKey key, Bytes data);
