@@ -1,0 +1,160 @@
+// Device and Bus: the device tree, life cycle, reset, interrupt pins.
+//
+// realize -> (pause <-> resume) -> reset -> unrealize. No member reaches for a global: lines and backends
+// arrive as properties or by wiring calls before realize(). Everything here is called under the machine lock.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hw/core/irq.h"
+#include "migration/vmstate/vmstate.h"
+#include "qom/object.h"
+#include "util/result.h"
+
+namespace rhea {
+
+class Bus;
+
+class Device : public Object, public IrqSink {
+ public:
+  static const TypeInfo kType;  ///< "device", abstract
+  const TypeInfo& type() const override { return kType; }
+  ~Device() override;
+
+  /// The id given by the user; empty if none.
+  const std::string& id() const { return id_; }
+  void set_id(std::string id) { id_ = std::move(id); }
+  /// id if there is one, else the QOM path: how messages name it.
+  std::string display_name() const { return id_.empty() ? path() : id_; }
+  Bus* bus() const { return bus_; }
+  bool realized() const { return realized_; }
+
+  /// The type name of the bus it plugs into ("PCI", "IDE", "ISA"); null if it sits on none.
+  virtual const char* bus_type() const { return nullptr; }
+  /// False for devices that a machine alone may make, or that need a cold start.
+  virtual bool hotpluggable() const { return true; }
+
+  /// Checks the properties, registers what the device shows, and makes it usable; on failure everything is as
+  /// before. The device must have its bus and its place in the tree. Child buses are realized with it.
+  Result<> realize();
+  void unrealize();
+
+  /// Puts the state to its power-on or bus-reset values. No notification reaches another device before all
+  /// are reset.
+  virtual void reset() {}
+  /// Called on all devices once all are reset: lines may be driven now.
+  virtual void reset_exit() {}
+
+  /// State that travels with the machine; null: nothing to send. `vmstate_object` is what the description's
+  /// functions get.
+  virtual const VMState* vmstate() const { return nullptr; }
+  virtual void* vmstate_object() { return this; }
+  /// The section's name instead of vmstate()->name with the bus path before it, where compatibility asks for
+  /// one; instance ids count devices of one section name.
+  virtual int vmstate_instance() const { return -1; }
+
+  /// The place on the bus as shown in "info qtree" and savevm section names ("0000:00:06.0"); empty if the
+  /// bus has no names.
+  std::string bus_path() const;
+  /// The firmware's name for it, as in boot order entries ("ide@1,1", "drive@1"); empty if it has none.
+  virtual std::string fw_name() const { return {}; }
+
+  /// Interrupt inputs: how others reach pin `n`.
+  IrqLine irq_in(int n) { return IrqLine(*this, n); }
+  void set_irq(int n, int level) final;
+  /// Outputs, registered for taps: `irq_intercept_out`.
+  std::vector<IrqLine*>& irq_outputs() { return outputs_; }
+  /// Reports changes of the inputs from now on: `irq_intercept_in`.
+  void tap_inputs(IrqTap::Report report) { tap_ = std::move(report); }
+  void tap_outputs(IrqTap::Report report);
+  virtual int irq_input_count() const { return 0; }
+
+  /// Buses this device provides.
+  const std::vector<std::shared_ptr<Bus>>& child_buses() const { return child_buses_; }
+  Bus* child_bus(std::string_view name) const;
+
+  /// Lines for "info qtree" besides properties (one per line, no indentation).
+  virtual void describe(std::string&) const {}
+
+  Result<> check_settable(const PropertyInfo& p) const override;
+
+ protected:
+  /// The device's own part of realize(); must leave nothing behind on failure.
+  virtual Result<> do_realize() { return {}; }
+  virtual void do_unrealize() {}
+  /// Input pin `n` changed.
+  virtual void irq_input(int /*n*/, int /*level*/) {}
+  void add_irq_output(IrqLine& line) { outputs_.push_back(&line); }
+  /// Adds a bus as a child object named like the bus.
+  void add_bus(std::shared_ptr<Bus> bus);
+
+ private:
+  friend class Bus;
+  std::string id_;
+  Bus* bus_ = nullptr;
+  bool realized_ = false;
+  std::vector<IrqLine*> outputs_;
+  std::vector<std::unique_ptr<IrqTap>> output_taps_;
+  IrqTap::Report tap_;
+  std::vector<int> tap_levels_;
+  std::vector<std::shared_ptr<Bus>> child_buses_;
+};
+
+class Bus : public Object {
+ public:
+  static const TypeInfo kType;  ///< "bus", abstract
+  const TypeInfo& type() const override { return kType; }
+
+  explicit Bus(std::string bus_name) : bus_name_(std::move(bus_name)) {}
+  ~Bus() override;
+  /// "pci.0", "ide.1": how -device bus= names it.
+  const std::string& bus_name() const { return bus_name_; }
+  /// What kind of bus: matches Device::bus_type().
+  virtual const char* bus_kind() const = 0;
+  Device* owner() const { return owner_; }
+  virtual bool hotplug_allowed() const { return false; }
+  /// How many devices fit; 0: no limit.
+  virtual int max_devices() const { return 0; }
+
+  /// Puts `device` on the bus (before realize). Fails with `Bus 'ide.0' is full` and the like; `device` reads
+  /// its address from its own properties in check_address().
+  Result<> plug(Device& device);
+  void unplug(Device& device);
+  const std::vector<Device*>& devices() const { return devices_; }
+
+  virtual std::string device_path(const Device&) const { return {}; }
+
+ protected:
+  /// Whether `device` may sit at its address; may choose one. No change on failure.
+  virtual Result<> check_address(Device&) { return {}; }
+  /// `device` has left.
+  virtual void device_left(Device&) {}
+
+ private:
+  friend class Device;
+  std::string bus_name_;
+  Device* owner_ = nullptr;
+  std::vector<Device*> devices_;
+};
+
+/// Makes a device of `type` (by name), sets `properties` (an object; "driver", "id" and "bus" are the
+/// caller's), puts it on `bus` (null: none), adds it to `parent` as `name` and realizes it. On failure
+/// nothing is left.
+Result<std::shared_ptr<Device>> create_device(std::string_view type, Bus* bus, Object& parent,
+                                              std::string name, const Json& properties = {},
+                                              ValueForm form = ValueForm::kTyped);
+
+/// The bus named `name` below `root` (a machine), depth first; null if none.
+Bus* find_bus(Object& root, std::string_view name);
+/// Calls `fn` for each device below `root`, parents before children.
+void for_each_device(Object& root, const std::function<void(Device&)>& fn);
+/// reset() on all devices below `root`, then reset_exit() on all.
+void reset_devices(Object& root);
+/// Emits DEVICE_DELETED-style teardown: unrealizes and removes `device` from bus and tree.
+void remove_device(Device& device);
+/// The text of "info qtree".
+std::string qtree_text(Object& root);
+
+}  // namespace rhea

@@ -1,0 +1,148 @@
+// PCI functions and buses. Spec: PCI Local Bus 3.0 chapters 6 (configuration space) and 2.2.6 (INTx).
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "hw/core/device.h"
+#include "memory/memory.h"
+
+namespace rhea {
+
+class PciBus;
+
+namespace pci {
+inline constexpr uint8_t kVendorId = 0x00, kDeviceId = 0x02, kCommand = 0x04, kStatus = 0x06,
+                         kRevision = 0x08, kProgIf = 0x09, kClass = 0x0a, kCacheLine = 0x0c, kLatency = 0x0d,
+                         kHeaderType = 0x0e, kBar0 = 0x10, kSubVendorId = 0x2c, kSubDeviceId = 0x2e,
+                         kRomBar = 0x30, kCapPtr = 0x34, kInterruptLine = 0x3c, kInterruptPin = 0x3d;
+inline constexpr uint16_t kCommandIo = 1, kCommandMemory = 2, kCommandMaster = 4, kCommandIntxDisable = 0x400;
+inline constexpr uint16_t kStatusInterrupt = 0x08, kStatusCapList = 0x10;
+constexpr int devfn(int slot, int function) {
+  return slot << 3 | function;
+}
+}  // namespace pci
+
+/// What identifies a function.
+struct PciIds {
+  uint16_t vendor;
+  uint16_t device;
+  uint8_t revision;
+  uint16_t class_id;  ///< base class << 8 | sub-class
+  uint8_t prog_if = 0;
+  uint16_t sub_vendor = 0x1af4;
+  uint16_t sub_device = 0x1100;
+  bool bridge = false;  ///< no subsystem ids
+};
+
+/// One PCI function: 256 bytes of configuration space, six BARs, one INTx pin.
+class PciDevice : public Device {
+ public:
+  static const TypeInfo kType;  ///< "pci-device", abstract; properties addr, multifunction, romfile-less
+  const TypeInfo& type() const override { return kType; }
+  const char* bus_type() const override { return "PCI"; }
+
+  virtual PciIds pci_ids() const = 0;
+  PciBus* pci_bus() const;
+  int devfn() const { return devfn_; }           ///< -1 until it is on a bus
+  void set_devfn(int devfn) { devfn_ = devfn; }  ///< before plug
+  bool multifunction() const { return multifunction_; }
+  void set_multifunction(bool on) { multifunction_ = on; }
+
+  /// Guest access to configuration space, `size` 1, 2 or 4, offset + size <= 256. Overriders call the base.
+  virtual uint32_t config_read(unsigned offset, unsigned size);
+  virtual void config_write(unsigned offset, uint32_t value, unsigned size);
+
+  uint8_t* config() { return config_.data(); }
+  const uint8_t* config() const { return config_.data(); }
+  /// Which bits the guest may change; bits it clears by writing one.
+  uint8_t* write_mask() { return wmask_.data(); }
+  uint8_t* clear_mask() { return w1cmask_.data(); }
+
+  /// Shows `region` through BAR `n` (0..5) as memory or ports; its size must be a power of two.
+  void register_bar(int n, bool io, std::unique_ptr<MemoryRegion> region);
+  MemoryRegion* bar_region(int n) const { return bars_[n].region.get(); }
+  /// Where the guest has mapped BAR `n`; UINT64_MAX if nowhere.
+  uint64_t bar_address(int n) const { return bars_[n].address; }
+
+  /// INTx, level: pin A unless config says otherwise. Honours the interrupt-disable bit.
+  void set_intx(int level);
+  bool bus_master() const;
+  /// DMA as a bus master; refused (kRefused) while the guest has bus mastering off.
+  MemResult dma_read(GuestAddr addr, void* out, uint64_t bytes);
+  MemResult dma_write(GuestAddr addr, const void* data, uint64_t bytes);
+
+  void reset() override;
+  /// "PCIDevice" fields (version, config, irq state): nested first in a function's own description.
+  static const VMState kPciVmState;
+
+  std::string fw_name() const override;
+
+ protected:
+  Result<> do_realize() override;  ///< overriders call it first
+  void do_unrealize() override;
+  /// After a configuration write changed something; base updates BARs and INTx.
+  virtual void config_changed(unsigned offset, unsigned size);
+  void update_bars();
+
+ private:
+  friend class PciBus;
+  struct Bar {
+    std::unique_ptr<MemoryRegion> region;
+    bool io = false;
+    uint64_t address = UINT64_MAX;
+    bool mapped = false;
+  };
+  void update_intx();
+  static const PropertyInfo kProperties[];
+  int devfn_ = -1;
+  bool multifunction_ = false;
+  std::array<uint8_t, 256> config_{};
+  std::array<uint8_t, 256> wmask_{};
+  std::array<uint8_t, 256> w1cmask_{};
+  std::array<Bar, 6> bars_;
+  int intx_level_ = 0;   ///< what the device asks
+  int intx_driven_ = 0;  ///< what the bus sees
+};
+
+/// A PCI bus: 32 slots of 8 functions. INTx pins go through `map_irq` to the inputs of the router.
+class PciBus final : public Bus {
+ public:
+  static const TypeInfo kType;  ///< "PCI"
+  const TypeInfo& type() const override { return kType; }
+  PciBus(std::string name, MemoryRegion& memory, MemoryRegion& io)
+      : Bus(std::move(name)), memory_(memory), io_(io) {}
+
+  const char* bus_kind() const override { return "PCI"; }
+  std::string device_path(const Device&) const override;
+  PciDevice* function(int devfn) const { return functions_[static_cast<size_t>(devfn)]; }
+  MemoryRegion& memory() const { return memory_; }
+  MemoryRegion& io() const { return io_; }
+  int bus_number() const { return 0; }
+
+  /// Counts asserted pins per router input and drives the router. `pin` 0..3 = A..D.
+  void set_intx(PciDevice& device, int pin, int level);
+  /// The router: input = map(devfn, pin).
+  void set_router(std::function<int(int devfn, int pin)> map, std::vector<IrqLine> inputs);
+  /// Levels as counted, for the router's VMState and reset.
+  const std::vector<int>& input_counts() const { return counts_; }
+
+  // Type 1 access: `address` as in CONFIG_ADDRESS without the enable bit.
+  uint32_t config_read(uint32_t address, unsigned size);
+  void config_write(uint32_t address, uint32_t value, unsigned size);
+  std::string info_text() const;  ///< "info pci"
+
+ protected:
+  Result<> check_address(Device& device) override;
+  void device_left(Device& device) override;
+
+ private:
+  MemoryRegion& memory_;
+  MemoryRegion& io_;
+  std::array<PciDevice*, 256> functions_{};
+  std::function<int(int, int)> map_;
+  std::vector<IrqLine> inputs_;
+  std::vector<int> counts_;
+};
+
+}  // namespace rhea

@@ -1,0 +1,55 @@
+// RAM blocks: host memory that guests see, with dirty bitmaps.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "util/result.h"
+
+namespace rhea {
+
+/// Who wants to know which pages changed.
+enum class DirtyClient : uint8_t { kMigration, kDisplay };
+inline constexpr int kDirtyClients = 2;
+inline constexpr uint64_t kPageSize = 4096;
+
+/// A stretch of host memory backing guest RAM or ROM. `id` names it in migration streams ("pc.ram",
+/// "pc.bios").
+class RamBlock {
+ public:
+  /// Anonymous memory of `size` bytes (a multiple of 4096), not yet touched.
+  static Result<std::shared_ptr<RamBlock>> create(std::string id, uint64_t size);
+  ~RamBlock();
+  RamBlock(const RamBlock&) = delete;
+
+  const std::string& id() const { return id_; }
+  uint8_t* host() const { return host_; }
+  uint64_t size() const { return size_; }
+
+  /// Bytes [offset, offset + bytes) were written by us (not by the guest: the accelerator's log tells those).
+  /// Any thread.
+  void mark_dirty(uint64_t offset, uint64_t bytes);
+  /// Starts or ends tracking for a client; off costs nothing on the write path.
+  void set_tracking(DirtyClient client, bool on);
+  bool tracking(DirtyClient client) const {
+    return (tracked_.load(std::memory_order_relaxed) >> static_cast<int>(client)) & 1;
+  }
+  /// Whether the page at `offset` was marked since the last clear; `test_and_clear` clears it.
+  bool test_and_clear(DirtyClient client, uint64_t offset);
+  /// True while any client tracks.
+  bool tracked() const { return tracked_.load(std::memory_order_relaxed) != 0; }
+
+ private:
+  RamBlock(std::string id, uint8_t* host, uint64_t size) : id_(std::move(id)), host_(host), size_(size) {}
+  std::string id_;
+  uint8_t* host_;
+  uint64_t size_;
+  std::atomic<uint32_t> tracked_{0};
+  std::array<std::unique_ptr<std::atomic<uint64_t>[]>, kDirtyClients> bitmaps_;
+};
+
+}  // namespace rhea
