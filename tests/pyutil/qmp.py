@@ -78,6 +78,11 @@ class QmpClient:
         message = self.read_message(what, timeout)
         (self.events if "event" in message else self._replies).append(message)
 
+    def poll(self):
+        """Takes in what has already arrived, without waiting for more."""
+        while b"\n" in self._buffer or select.select([self.sock], [], [], 0)[0]:
+            self._pump("rest of a QMP message")
+
     def read_reply(self, what="QMP reply", timeout=None):
         """The next message that is not an event."""
         while not self._replies:

@@ -4,7 +4,6 @@
 Runs where /dev/kvm is good: in the nested lab, or directly on a host that has it.
 """
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -14,11 +13,17 @@ import time
 
 sys.dont_write_bytecode = True
 
-from qmp import Failure
-from vm import Vm
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+
+from pyutil.deadline import Timeout
+from pyutil.qmp import QmpError
+from vm import Failure, Vm
 
 CD = "ide0-1-0"
 DEVICE = "/dev/sr0"
+# What a wait, a dialogue or a reading of an answer ends with when the emulator or the guest misbehaves.
+ODD_ANSWER = (AttributeError, LookupError, TypeError, ValueError)
+BROKEN = (Failure, Timeout, QmpError, OSError, EOFError, AssertionError, *ODD_ANSWER)
 
 
 def expect(true, text):
@@ -74,28 +79,29 @@ class Cases:
         expect(not drive(self.vm)["locked"], "query-block shows the tray locked after the guest's umount")
         yield "and unlocked afterwards"
 
+    def _manager_sends(self, number, command, **arguments):
+        """A message as libvirt numbers them; '_' in names stands for '-'."""
+        arguments = {name.replace("_", "-"): value for name, value in arguments.items()}
+        reply = self.vm.qmp.call({"execute": command, "arguments": arguments, "id": f"libvirt-{number}"})
+        expect("error" not in reply, f"{command} answers {reply.get('error', {}).get('desc')}")
+
     def cd_change(self):
-        qmp, sequence = self.vm.qmp, self.vm.shell("cat /sys/block/sr0/diskseq")
-        qmp.forget_events()
-        qmp.send(json.dumps({"execute": "blockdev-open-tray", "arguments": {"id": CD, "force": False},
-                             "id": "libvirt-429"}), "blockdev-open-tray")
-        qmp.event("DEVICE_TRAY_MOVED", id=CD, tray_open=True)
-        qmp.send(json.dumps({"execute": "blockdev-remove-medium", "arguments": {"id": CD},
-                             "id": "libvirt-430"}), "blockdev-remove-medium")
+        sequence = self.vm.shell("cat /sys/block/sr0/diskseq")
+        self.vm.qmp.events.clear()
+        self._manager_sends(429, "blockdev-open-tray", id=CD, force=False)
+        self.vm.event("DEVICE_TRAY_MOVED", id=CD, tray_open=True)
+        self._manager_sends(430, "blockdev-remove-medium", id=CD)
         state = self.vm.shell(f"tray status {DEVICE}")
         expect(state in ("open", "no-disc"), f"with the tray open the guest sees '{state}'")
         yield f"with the tray open the guest sees '{state}'"
         cache = {"direct": False, "no-flush": False}
-        for number, name, node in (
-                (431, "blockdev-add", {"driver": "file", "filename": self._options.cd2, "cache": cache,
-                                       "node-name": "libvirt-4-storage", "auto-read-only": True,
-                                       "discard": "unmap"}),
-                (432, "blockdev-add", {"node-name": "libvirt-4-format", "read-only": True, "cache": cache,
-                                       "driver": "raw", "file": "libvirt-4-storage"}),
-                (433, "blockdev-insert-medium", {"id": CD, "node-name": "libvirt-4-format"}),
-                (434, "blockdev-close-tray", {"id": CD})):
-            qmp.send(json.dumps({"execute": name, "arguments": node, "id": f"libvirt-{number}"}), name)
-        qmp.event("DEVICE_TRAY_MOVED", id=CD, tray_open=False)
+        self._manager_sends(431, "blockdev-add", driver="file", filename=self._options.cd2, cache=cache,
+                            node_name="libvirt-4-storage", auto_read_only=True, discard="unmap")
+        self._manager_sends(432, "blockdev-add", node_name="libvirt-4-format", read_only=True, cache=cache,
+                            driver="raw", file="libvirt-4-storage")
+        self._manager_sends(433, "blockdev-insert-medium", id=CD, node_name="libvirt-4-format")
+        self._manager_sends(434, "blockdev-close-tray", id=CD)
+        self.vm.event("DEVICE_TRAY_MOVED", id=CD, tray_open=False)
         yield "the disc was changed by a manager's six messages"
         self._mount("disc two")
         yield "the guest reads the new disc's files"
@@ -105,13 +111,13 @@ class Cases:
         self.vm.shell("umount /mnt")
 
     def cd_eject(self):
-        self.vm.qmp.forget_events()
+        self.vm.qmp.events.clear()
         self.vm.shell(f"tray eject {DEVICE}")
-        self.vm.qmp.event("DEVICE_TRAY_MOVED", id=CD, tray_open=True)
+        self.vm.event("DEVICE_TRAY_MOVED", id=CD, tray_open=True)
         expect(drive(self.vm)["tray_open"], "query-block shows the tray closed after the guest's eject")
         yield "the guest ejected, DEVICE_TRAY_MOVED said so"
         self.vm.shell(f"tray close {DEVICE}")
-        self.vm.qmp.event("DEVICE_TRAY_MOVED", id=CD, tray_open=False)
+        self.vm.event("DEVICE_TRAY_MOVED", id=CD, tray_open=False)
         expect(not drive(self.vm)["tray_open"], "query-block shows the tray open after the guest closed it")
         yield "the guest closed the tray, DEVICE_TRAY_MOVED said so"
 
@@ -120,9 +126,9 @@ class Cases:
         boot = "cat /proc/sys/kernel/random/boot_id"
         for way in {1: ("acpi", "triple"), 2: ("kbd",)}[self._cpus]:
             before = self.vm.shell(boot)
-            self.vm.qmp.forget_events()
+            self.vm.qmp.events.clear()
             self.vm.send(f"echo {way} >/sys/kernel/reboot/type; reboot -f")
-            self.vm.qmp.event("RESET", guest=True)
+            self.vm.event("RESET", guest=True)
             yield f"the guest rebooted by '{way}', RESET said so"
             self.vm.wait_for_shell()
             expect(self.vm.shell(boot) != before, "the guest did not boot again")
@@ -136,16 +142,16 @@ class Cases:
         expect(device, "the guest has no power button")
         self.vm.shell(f"exec 4</dev/input/{device}")  # events are kept from now on
         self.vm.qmp.execute("system_powerdown")
-        self.vm.qmp.event("POWERDOWN")
+        self.vm.event("POWERDOWN")
         event = self.vm.shell("timeout 10 dd bs=24 count=1 <&4 2>/dev/null | hexdump -ve '1/1 \"%02x\"'", 20)
         # struct input_event: 16 bytes of time, then type, code and value
         expect(event[32:40] == "01007400", f"no key event KEY_POWER came, but '{event}'")
         yield "system_powerdown reached the guest as its power button"
 
     def power_off(self):
-        self.vm.qmp.forget_events()
+        self.vm.qmp.events.clear()
         self.vm.send("poweroff -f")
-        self.vm.qmp.event("SHUTDOWN", guest=True, reason="guest-shutdown")
+        self.vm.event("SHUTDOWN", guest=True, reason="guest-shutdown")
         yield "the guest switched off through ACPI, SHUTDOWN said so"
         self.vm.wait_for_end()
         yield "the emulator ended with status 0"
@@ -167,8 +173,8 @@ def run_case(cases, name, case):
             print(f"  ok: {seen} ({time.monotonic() - started:.1f} s)", flush=True)
         print(f"PASS {name}", flush=True)
         return True
-    except (Failure, OSError, KeyError, ValueError) as error:
-        reason = str(error) if isinstance(error, (Failure, OSError)) else f"unexpected answer: {error!r}"
+    except BROKEN as error:
+        reason = f"unexpected answer: {error!r}" if isinstance(error, ODD_ANSWER) else str(error)
         print(f"FAIL {name}: {' '.join(reason.split())}")
         for line in cases.vm.last_words() if cases.vm else ():
             print(f"  {line}")
@@ -193,7 +199,7 @@ def run_guest(options, cpus, run):
                 expect(case not in ("boot", "reboot"), "no shell")
                 for line in cases.vm.shell("umount /mnt 2>/dev/null; dmesg | tail -n 5", 10).splitlines():
                     print(f"  dmesg: {line}")
-            except (Failure, OSError):
+            except BROKEN:
                 broken = name
     finally:
         if cases.vm:

@@ -6,7 +6,8 @@ import socket
 import subprocess
 import time
 
-from qmp import Failure, Qmp
+from pyutil.deadline import Deadline, Timeout
+from pyutil.qmp import QmpClient, QmpError
 
 # Most of these spare the guest work that only shows as time under an emulated CPU.  loglevel=3: a kernel
 # message between a command's output lines would spoil it; a panic is still printed.
@@ -30,11 +31,16 @@ def command_line(options, cpus, run):
             "-device", "ide-cd,bus=ide.1,unit=0,drive=libvirt-3-format,id=ide0-1-0"]
 
 
+class Failure(Exception):
+    """Why a case does not pass."""
+
+
 class Vm:
     def __init__(self, options, cpus, run):
         os.makedirs(run)
         self._run, self._log = run, f"{run}/emulator.log"
         self.serial_text, self._unread = "", b""
+        self._qmp_text = []  # both directions
         self._lines_sent = 0  # since the guest's shell started
         self.qmp = self._serial = None
         with open(self._log, "wb") as log:
@@ -44,11 +50,12 @@ class Vm:
     def connect(self):
         """Waits for the emulator's sockets; the guest does not run yet."""
         self._serial = self._connect(f"{self._run}/serial")
-        self.qmp = Qmp(self._connect(f"{self._run}/monitor"))
+        self.qmp = QmpClient(self._connect(f"{self._run}/monitor"), self._qmp_text.append)
+        self.qmp.greet()
 
     def _connect(self, path):
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
+        deadline = Deadline(20, f"the emulator's socket '{os.path.basename(path)}'")
+        while deadline.left():
             if self.process.poll() is not None:
                 raise Failure(f"the emulator ended with status {self.process.returncode}")
             sock = socket.socket(socket.AF_UNIX)
@@ -58,11 +65,10 @@ class Vm:
             except OSError:
                 sock.close()
                 time.sleep(0.02)  # until the emulator listens
-        raise Failure(f"the emulator does not listen on its socket '{os.path.basename(path)}'")
 
     def wait_for(self, pattern, seconds):
         """Reads the serial port up to a line that matches; gives the text before it and the match."""
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds, f"'{pattern}' from the guest")
         while True:
             text = self._unread.decode("latin-1").replace("\r", "")
             match = re.search(rf"^{pattern}\n", text, re.MULTILINE)
@@ -71,22 +77,28 @@ class Vm:
                 return text[:match.start()], match
             if "end Kernel panic" in text:
                 raise Failure(f"the guest's kernel panicked while '{pattern}' was awaited")
-            left = deadline - time.monotonic()
-            ready = select.select([self._serial, self.qmp.socket], [], [], left)[0] if left > 0 else []
-            if not ready:
-                raise Failure(f"the guest did not print '{pattern}' within {seconds} s")
-            if self._serial not in ready:
-                if self.qmp.has_stopped():
+            ready = select.select([self._serial, self.qmp.sock], [], [], deadline.left())[0]
+            if self._serial in ready:
+                self._receive(pattern)
+            elif ready:
+                self.qmp.poll()
+                if any(event["event"] == "STOP" for event in self.qmp.events):
                     raise Failure(f"the machine stopped while '{pattern}' was awaited")
-                continue
-            try:
-                data = self._serial.recv(65536)
-            except ConnectionError:
-                data = b""
-            if not data:
-                raise Failure(f"the serial port was closed while '{pattern}' was awaited")
-            self._unread += data
-            self.serial_text += data.decode("latin-1").replace("\r", "")
+
+    def _receive(self, awaited):
+        try:
+            data = self._serial.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise Failure(f"the serial port was closed while '{awaited}' was awaited")
+        self._unread += data
+        self.serial_text += data.decode("latin-1").replace("\r", "")
+
+    def event(self, name, **wanted):
+        """Waits for an event with these data ('_' for '-')."""
+        wanted = {key.replace("_", "-"): value for key, value in wanted.items()}
+        self.qmp.wait_event(name, 20, lambda event: wanted.items() <= event.get("data", {}).items())
 
     def wait_for_shell(self):
         self.wait_for("@ready", BOOT_SECONDS)
@@ -106,12 +118,12 @@ class Vm:
             raise Failure(f"in the guest '{line}' gave {match[1]}: {output.strip()[-200:]}")
         return output.strip()
 
-    def wait_for_end(self, seconds=20):
+    def wait_for_end(self):
         """Waits for the emulator to end by itself."""
         try:
-            status = self.process.wait(seconds)
+            status = self.process.wait(Deadline(20, "").left())
         except subprocess.TimeoutExpired:
-            raise Failure(f"the emulator still runs {seconds} s after the guest switched off") from None
+            raise Failure("the emulator still runs 20 s after the guest switched off") from None
         if status:
             raise Failure(f"the emulator ended with status {status}")
 
@@ -120,18 +132,16 @@ class Vm:
         with open(self._log, errors="replace") as f:
             emulator = f.read().splitlines()
         parts = (("guest", self.serial_text.splitlines()), ("emulator", emulator),
-                 ("qmp", self.qmp.log[:] if self.qmp else []), ("vcpu", self._registers()))
+                 ("qmp", self._qmp_text[:]), ("vcpu", self._registers()))
         return [f"{name}: {line[:300]}" for name, lines in parts for line in lines[-15:]]
 
     def _registers(self):
         """Run state and first vCPU, for a guest that hangs, if the emulator still answers."""
-        if not self.qmp or self.process.poll() is not None:
-            return []
         try:
             status = self.qmp.execute("query-status")
-            text = self.qmp.execute("human-monitor-command", command_line="info registers")
-        except (Failure, OSError, KeyError):
-            return []
+            text = self.qmp.hmp("info registers")
+        except (AttributeError, EOFError, OSError, QmpError, Timeout):
+            return []  # there is no connection, or nobody at its other end
         return [f"state {status.get('status')}"] + [line for line in text.splitlines()
                                                     if line.startswith(("RIP=", "CS =", "CR0=", "EFER="))]
 
