@@ -1,8 +1,8 @@
 """A guest's serial console: what it wrote, with and without terminal control, and bounded waits for text."""
+import codecs
 import os
 import re
 import select
-import sys
 
 from .deadline import Deadline
 
@@ -16,10 +16,70 @@ def plain(data):
     return _CONTROL.sub(b"", data).decode("utf-8", "replace")
 
 
-class Console:
-    """Reads one descriptor and writes another (they may be the same). `echo`: also copy to our own stdout."""
+class Transcript:
+    """Turns a terminal stream into lines that can be shown below other output: clearing the screen is dropped,
+    writing on another row or over what stands there starts a line, runs of blank lines shrink to one."""
 
-    def __init__(self, read_fd, write_fd, echo=False, alive=None):
+    _TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[^\[]|[^\x1b]")
+    _PARTIAL = re.compile(r"\x1b(\[[0-9;?]*)?$")
+
+    def __init__(self, out):
+        self.out = out  # called with text
+        self.row, self.column = 1, 0  # the terminal's cursor
+        self.end = None  # the column after what the line being shown holds; None while it is empty
+        self.blank, self.pending = 0, ""
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+
+    def feed(self, data):
+        text = self.pending + self.decode(data)
+        partial = self._PARTIAL.search(text)
+        self.pending = partial[0] if partial else ""
+        text = text[:len(text) - len(self.pending)]
+        self.out("".join(self._token(m) for m in self._TOKEN.finditer(text)))
+
+    def _token(self, match):
+        if match[2] == "H":
+            return self._move(match[1])
+        char = match[0]
+        if char == "\n":
+            self.row += 1
+            return self._newline()
+        if char == "\r":
+            self.column = 0
+        if char < " " or char[0] == "\x1b":
+            return ""
+        shown = "" if char == " " else self._before() + char
+        self.column += 1
+        if shown:
+            self.end, self.blank = self.column, 0
+        return shown
+
+    def _before(self):
+        """What brings the shown line to the cursor: spaces, or a new line when the place is taken."""
+        if self.end is None:
+            return ""
+        if self.column < self.end:
+            return self._newline()
+        return " " * (self.column - self.end)
+
+    def _newline(self):
+        self.end = None
+        self.blank += 1
+        return "\n" if self.blank <= 2 else ""
+
+    def _move(self, where):
+        row, column = (int(n) if n.isdigit() else 1 for n in (where.split(";") + ["1"])[:2])
+        self.column = column - 1
+        if row == self.row:
+            return ""
+        self.row = row
+        return self._newline() if self.end is not None else ""
+
+
+class Console:
+    """Reads one descriptor and writes another (they may be the same). `echo`: called with all bytes that come."""
+
+    def __init__(self, read_fd, write_fd, echo=None, alive=None):
         self.read_fd, self.write_fd, self.echo = read_fd, write_fd, echo
         self.alive = alive or (lambda: True)
         self.raw = bytearray()
@@ -38,8 +98,7 @@ class Console:
         self.closed = self.closed or not data
         self.raw += data
         if self.echo and data:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            self.echo(data)
         return bool(data)
 
     def text(self, since=0):
@@ -76,3 +135,15 @@ class Console:
         data = text.encode()
         while data:
             data = data[os.write(self.write_fd, data):]
+
+    def type(self, text, timeout=20):
+        """Types as a person would: the guest's keyboard buffer is short (the BIOS's holds 15 keys), so a few keys
+        at a time, each group awaited until its echo is seen."""
+        for start in range(0, len(text), 8):
+            part = text[start:start + 8]
+            seen = len(self.raw)
+            self.send(part)
+            deadline = Deadline(timeout, f"the guest's echo of '{part}'")
+            while part not in self.text(seen):
+                if not self.pump(min(1, self._left(deadline))) and self.closed:
+                    raise EOFError(f"{deadline.what}: the console closed")

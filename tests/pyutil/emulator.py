@@ -55,7 +55,7 @@ class Emulator:
     """
 
     def __init__(self, args=(), qmp=True, qtest=False, serial=False, stdio=False, program=None, timeout=30,
-                 log=None, echo=False, env=None, negotiate=True, on_start=None):
+                 log=None, echo=None, env=None, negotiate=True, on_start=None):
         self.args, self.timeout, self.log, self.env = list(args), timeout, log, env
         self.program = program or emulator_path()
         self.want = {"qmp": qmp, "qtest": qtest, "serial": serial}
