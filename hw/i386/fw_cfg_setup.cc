@@ -78,7 +78,6 @@ void add_blob(FwCfgStore& s, FwCfgKey address_key, uint32_t address, FwCfgKey si
 
 Result<> add_linux(FwCfgStore& s, LinuxBoot boot) {
   using enum FwCfgKey;
-  s.set(kKernelCommandLine, boot.command_line);
   add_blob(s, kCommandLineAddress, boot.command_line_address, kCommandLineSize, kCommandLineData,
            std::move(boot.command_line));
   add_blob(s, kSetupAddress, boot.setup_address, kSetupSize, kSetupData, std::move(boot.setup));

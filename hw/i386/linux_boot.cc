@@ -20,14 +20,13 @@ constexpr uint8_t kCanUseHeap = 0x80;
 constexpr uint32_t kSector = 512;
 constexpr uint32_t kHighSetup = 0x10000, kLowSetup = 0x90000;
 constexpr uint32_t kHighKernel = 0x100000, kLowKernel = 0x10000;
-constexpr uint32_t kCommandLineEnd = 0x9a000;  // below the extended BIOS data area
+constexpr uint32_t kHighCommandLine = 0x20000;  // right above the setup segment
+constexpr uint32_t kRealModeEnd = 0x9a000;      // below the extended BIOS data area
 constexpr uint32_t kOldInitrdMax = 0x37ff'ffff;
 constexpr uint32_t kOldCommandLineMax = 255;
-// The setup segment's 16-bit offsets: code and data take the first 32 KiB, heap and stack follow, and the
-// stack begins right below the command line, whose offset modulo 64 KiB is 0xa000 less its length.
+// In the setup segment code and data take the first 32 KiB; heap and stack follow, up to the command line.
 constexpr uint32_t kSetupMax = 0x8000;
 constexpr uint32_t kHeapAndStack = 0x600;
-constexpr uint32_t kCommandLineRoom = (kCommandLineEnd & 0xffff) - kSetupMax - kHeapAndStack;
 
 uint32_t number_at(std::span<const uint8_t> b, size_t at, unsigned width) {  // in range by the caller's check
   uint32_t v = 0;
@@ -97,6 +96,22 @@ void patch_header(LinuxBoot& boot, const LinuxHeader& h, uint16_t video_mode) {
   }
 }
 
+// A high kernel leaves the setup segment to code, heap and stack. Older ones have the command line at the
+// end of their segment, below the extended BIOS data area.
+Result<> place_command_line(LinuxBoot& boot, const LinuxHeader& h, const std::string& text) {
+  uint32_t start = boot.setup_address + kSetupMax + kHeapAndStack;
+  if (h.loads_high()) start = kHighCommandLine;
+  uint32_t most = std::min(h.command_line_max, kRealModeEnd - start - 16);
+  if (text.size() > most) {
+    return fail(E2BIG, "kernel command line of ", text.size(), " characters is too long: at most ", most,
+                " are possible");
+  }
+  boot.command_line = padded_command_line(text);
+  boot.command_line_address =
+      h.loads_high() ? start : kRealModeEnd - static_cast<uint32_t>(boot.command_line.size());
+  return {};
+}
+
 std::optional<uint16_t> parse_mode(std::string_view text) {
   if (text == "normal") return uint16_t{0xffff};
   if (text == "ext") return uint16_t{0xfffe};
@@ -155,12 +170,7 @@ Result<LinuxBoot> prepare_linux_boot(LinuxBootRequest r) {
   LinuxBoot boot;
   boot.setup_address = h.loads_high() ? kHighSetup : kLowSetup;
   boot.kernel_address = h.loads_high() ? kHighKernel : kLowKernel;
-  boot.command_line = padded_command_line(r.command_line);
-  if (r.command_line.size() > h.command_line_max || boot.command_line.size() > kCommandLineRoom) {
-    return fail(E2BIG, "kernel command line of ", r.command_line.size(), " characters is too long: at most ",
-                std::min(h.command_line_max, kCommandLineRoom - 1), " are possible");
-  }
-  boot.command_line_address = kCommandLineEnd - static_cast<uint32_t>(boot.command_line.size());
+  TRY(place_command_line(boot, h, r.command_line));
   boot.initrd_address = TRY(place_initrd(h, r));
   auto split = r.kernel.begin() + h.setup_bytes;
   boot.setup.assign(r.kernel.begin(), split);

@@ -73,6 +73,11 @@ const Bytes* FwCfgStore::item(FwCfgKey key) const {
   return it == items_.end() ? nullptr : &it->second.data;
 }
 
+size_t FwCfgStore::visible_file_size(std::string_view name) const {
+  auto it = files_.find(name);
+  return it == files_.end() ? 0 : visible_size(it->second);
+}
+
 std::vector<std::string> FwCfgStore::file_names() const {
   std::vector<std::string> names;
   for (auto& [name, item] : files_) names.push_back(name);

@@ -98,7 +98,11 @@ class FwCfgStore {
   // The contents of a file or item as the guest would read them now; null if there is none.
   const Bytes* file(std::string_view name) const;
   const Bytes* item(FwCfgKey key) const;
+  // The size in bytes that the directory shows for a file, rounded up to its unit; zero if there is none.
+  size_t visible_file_size(std::string_view name) const;
   uint16_t file_slots() const { return file_slots_; }
+  // Before any file is added.
+  void set_file_slots(uint16_t slots) { file_slots_ = slots; }
   std::vector<std::string> file_names() const;
 
   // --- The guest's side ---------------------------------------------------------------------

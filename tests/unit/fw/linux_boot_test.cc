@@ -49,7 +49,7 @@ TEST(LinuxBoot, SplitsSetupFromKernel) {
   EXPECT_EQ(boot->kernel, Bytes(5000, 0xcc));
   EXPECT_EQ(boot->setup_address, 0x10000u);
   EXPECT_EQ(boot->kernel_address, 0x100000u);
-  EXPECT_EQ(boot->command_line_address, 0x9a000u - 16);
+  EXPECT_EQ(boot->command_line_address, 0x20000u);
 }
 
 TEST(LinuxBoot, PatchesTheSetupHeader) {
@@ -62,7 +62,7 @@ TEST(LinuxBoot, PatchesTheSetupHeader) {
   EXPECT_EQ(read_le(boot->setup, 0x1fa, 2), 0xffffu);
   EXPECT_EQ(read_le(boot->setup, 0x218, 4), boot->initrd_address);
   EXPECT_EQ(read_le(boot->setup, 0x21c, 4), 10000u);
-  EXPECT_EQ(read_le(boot->setup, 0x224, 2), 0x9ff0u - 0x200);
+  EXPECT_EQ(read_le(boot->setup, 0x224, 2), 0xfe00u);
   EXPECT_EQ(read_le(boot->setup, 0x228, 4), boot->command_line_address);
 }
 
@@ -135,7 +135,7 @@ TEST(LinuxBootErrors, NameWhatIsWrong) {
 TEST(LinuxBootErrors, AHugeDeclaredCommandLineLimitIsStillBounded) {
   LinuxBootRequest r = request();
   for (size_t at = 0x238; at < 0x23c; at++) r.kernel[at] = 0xff;
-  r.command_line = std::string(100'000, 'x');
+  r.command_line = std::string(600'000, 'x');
   EXPECT_NE(error_of(r).find("too long"), std::string::npos);
 }
 
