@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ class RamBlock {
   /// Bytes [offset, offset + bytes) were written by us (not by the guest: the accelerator's log tells those).
   /// Any thread.
   void mark_dirty(uint64_t offset, uint64_t bytes);
+  /// The same for each bit set in `words`: bit 0 of the first word is the page at `offset`. What the
+  /// accelerator's log says comes in this way.
+  void mark_dirty_pages(uint64_t offset, std::span<const uint64_t> words);
   /// Starts or ends tracking for a client; off costs nothing on the write path.
   void set_tracking(DirtyClient client, bool on);
   bool tracking(DirtyClient client) const {

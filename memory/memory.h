@@ -46,8 +46,10 @@ class MmioOf final : public MmioHandler {
   D& device_;
 };
 
-/// Which accesses a handler gets. An access outside `valid` reads as all ones and is not written (a guest
-/// error is logged); one that is valid but outside `impl` is split or widened.
+/// Which accesses a handler gets. One wider than `valid_max`, or unaligned, is split as a bus does it; one
+/// narrower than `valid_min` reads as all ones and is not written (a guest error is logged). One that is
+/// valid but outside `impl` is split, or widened: a narrow read picks bytes of the aligned wide one, a narrow
+/// write is merged into what a wide read gives.
 struct AccessRules {
   uint8_t valid_min = 1, valid_max = 8;
   uint8_t impl_min = 1, impl_max = 8;
@@ -79,6 +81,7 @@ class MemoryRegion {
   Kind kind() const { return kind_; }
   uint64_t size() const { return size_; }
   RamBlock* ram_block() const { return ram_.get(); }
+  const std::shared_ptr<RamBlock>& shared_block() const { return ram_; }
   MmioHandler* handler() const { return handler_; }
   const AccessRules& rules() const { return rules_; }
   MemoryRegion* container() const { return container_; }
@@ -135,25 +138,31 @@ class MemoryRegion {
 };
 
 /// Topology changes between construction and destruction become visible at once, at the end. Nests. Machine
-/// lock.
+/// lock. Only the death of a region that is shown takes effect at once.
 class MemoryTransaction {
  public:
   MemoryTransaction();
   ~MemoryTransaction();
+  MemoryTransaction(const MemoryTransaction&) = delete;
 };
 
-/// One range of a flat view: [start, start + size) shows `region` from `region_offset` on.
+/// One range of a flat view: [start, start + size) shows `region` from `region_offset` on. In a snapshot read
+/// without the machine lock, `region` may be gone already: only `ram` may be followed then.
 struct FlatRange {
   GuestAddr start;
   uint64_t size;
   MemoryRegion* region;
   uint64_t region_offset;
   bool readonly;
+  RamBlock* ram = nullptr;  ///< what backs it, for RAM and ROM; alive as long as the view
+  bool lockless = false;
   friend bool operator==(const FlatRange&, const FlatRange&) = default;
 };
 
 struct FlatView {
   std::vector<FlatRange> ranges;  ///< sorted, disjoint
+  /// Keeps the memory that readers of an old snapshot still touch.
+  std::vector<std::shared_ptr<RamBlock>> blocks;
   /// The range holding `addr`, null if none.
   const FlatRange* find(GuestAddr addr) const;
 };
@@ -188,7 +197,7 @@ class AddressSpace {
   /// thread.
   MemResult read(GuestAddr addr, void* out, uint64_t bytes);
   MemResult write(GuestAddr addr, const void* data, uint64_t bytes);
-  /// One access of 1, 2, 4 or 8 bytes, little endian.
+  /// One access of 1, 2, 4 or 8 bytes, little endian; in RAM it is not torn if aligned.
   uint64_t load(GuestAddr addr, unsigned size);
   void store(GuestAddr addr, uint64_t value, unsigned size);
 
@@ -212,7 +221,9 @@ class AddressSpace {
 
  private:
   friend class MemoryTransaction;
+  friend void memory_update_spaces();
   void update();
+  MemResult access(GuestAddr addr, uint8_t* data, uint64_t bytes, bool write);
   std::string name_;
   MemoryRegion& root_;
   mutable std::atomic<std::shared_ptr<const FlatView>> view_;
@@ -221,6 +232,8 @@ class AddressSpace {
     MemoryRegion::IoEvent event;
     friend bool operator==(const BoundEvent&, const BoundEvent&) = default;
   };
+  static std::vector<BoundEvent> bind_events(const FlatView& view);
+  void notify(const FlatView& before, const FlatView& after, const std::vector<BoundEvent>& events);
   std::vector<BoundEvent> events_;
   std::vector<MemoryListener*> listeners_;
 };
