@@ -18,14 +18,9 @@
 
 #include "util/json.h"
 #include "util/result.h"
+#include "util/value_form.h"
 
 namespace rhea {
-
-/// Where a value to be read comes from. Both forms of the same options give the same typed value.
-enum class ValueForm : uint8_t {
-  kTyped,   ///< JSON with its own types, as QMP sends it
-  kKeyval,  ///< scalars are strings ("on", "12", "1k"), as the command line gives them (util/keyval.h)
-};
 
 /// A value on the heap, copied deeply: breaks recursion between schema types. Null only until it is first
 /// set.

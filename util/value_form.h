@@ -5,6 +5,6 @@ namespace rhea {
 
 /// kTyped: JSON types as sent over QMP (true, 12). kKeyval: every scalar is a string ("on", "12"), as written on a command
 /// line. Both describe the same thing and must give the same result.
-enum class ValueForm { kTyped, kKeyval };
+enum class ValueForm : unsigned char { kTyped, kKeyval };
 
 }  // namespace rhea

@@ -1,0 +1,175 @@
+#include "hw/acpi/piix4_pm.h"
+
+#include "util/byteorder.h"
+
+namespace rhea {
+
+namespace {
+constexpr unsigned kPmba = 0x40;       // PM base address, bits 15:6
+constexpr unsigned kDevActB3 = 0x5b;   // DEVACTB bits 31:24; bit 1 is APMC_EN
+constexpr unsigned kPmRegMisc = 0x80;  // bit 0: PM I/O space enable
+constexpr uint64_t kGpeBase = 0xafe0;
+constexpr uint64_t kAcpiEnable = 0xf1, kAcpiDisable = 0xf0;  // as the FADT says
+std::shared_ptr<Object> make() {
+  return std::make_shared<Piix4Pm>();
+}
+}  // namespace
+
+constexpr PropertyInfo Piix4Pm::kProperties[] = {
+    prop<&Piix4Pm::disable_s3>("disable_s3"),
+    prop<&Piix4Pm::disable_s4>("disable_s4"),
+    prop<&Piix4Pm::s4_val>("s4_val"),
+};
+constexpr TypeInfo Piix4Pm::kType{.name = "PIIX4_PM",
+                                  .parent = &PciDevice::kType,
+                                  .create = make,
+                                  .properties = Piix4Pm::kProperties,
+                                  .description = "PM"};
+
+PciIds Piix4Pm::pci_ids() const {
+  return {.vendor = 0x8086, .device = 0x7113, .revision = 3, .class_id = 0x0680};
+}
+
+Result<> Piix4Pm::do_realize() {
+  TRY(PciDevice::do_realize());
+  config()[pci::kInterruptPin] = 1;
+  write_mask()[kPmba + 0] = 0xc0;
+  write_mask()[kPmba + 1] = 0xff;
+  write_mask()[kPmRegMisc] = 0x01;
+  for (unsigned at = 0x58; at < 0x5c; ++at) write_mask()[at] = 0xff;
+  write_mask()[0xd2] = 0xff;
+  acpi_ =
+      std::make_unique<AcpiFixedHardware>(*loop, *clock, sci, [this](unsigned type) { enter_sleep(type); });
+  pm_window_ = MemoryRegion::container("piix4-pm", 64);
+  acpi_->map_registers(*pm_window_);
+  pm_window_->set_enabled(false);
+  pci_bus()->io().add_subregion(0, *pm_window_);
+  acpi_->map_gpe(pci_bus()->io(), kGpeBase);
+  apm_region_ = MemoryRegion::io("apm-io", 2, apm_io_, {.valid_max = 1, .impl_max = 1});
+  pci_bus()->io().add_subregion(0xb2, *apm_region_);
+  reset();
+  return {};
+}
+
+void Piix4Pm::do_unrealize() {
+  acpi_.reset();
+  pm_window_.reset();
+  apm_region_.reset();
+  PciDevice::do_unrealize();
+}
+
+void Piix4Pm::reset() {
+  PciDevice::reset();
+  config()[pci::kStatus + 1] = 0x02;
+  config()[kPmba] = 0x01;
+  config()[0x63] = 0x60;
+  config()[0x67] = 0x18;
+  config()[0x90] = 0x01;
+  config()[0xd6] = 0x00;
+  // No SMM: to the firmware its handler looks set up already.
+  config()[kDevActB3] = 0x02;
+  apm_control = apm_status = 0;
+  acpi_->reset();
+  update_pm_window();
+}
+
+void Piix4Pm::config_changed(unsigned offset, unsigned size) {
+  PciDevice::config_changed(offset, size);
+  if (pm_window_ != nullptr) update_pm_window();
+}
+
+void Piix4Pm::update_pm_window() {
+  const MemoryTransaction transaction;
+  const uint64_t base = load_le<uint16_t>(config() + kPmba) & 0xffc0u;
+  pm_window_->set_offset(base);
+  pm_window_->set_enabled((config()[kPmRegMisc] & 1) != 0);
+}
+
+uint64_t Piix4Pm::apm_read(uint64_t offset, unsigned) {
+  return offset == 0 ? apm_control : apm_status;
+}
+
+void Piix4Pm::apm_write(uint64_t offset, uint64_t value, unsigned) {
+  if (offset == 1) {
+    apm_status = static_cast<uint8_t>(value);
+    return;
+  }
+  apm_control = static_cast<uint8_t>(value);
+  if (value == kAcpiEnable)
+    acpi_->set_sci_enabled(true);
+  else if (value == kAcpiDisable)
+    acpi_->set_sci_enabled(false);
+}
+
+void Piix4Pm::enter_sleep(unsigned sleep_type) {
+  if (sleep_type == 0) {
+    if (on_soft_off) on_soft_off();
+  } else if (sleep_type == 1 && disable_s3 == 0) {
+    if (on_suspend) on_suspend();
+  } else if (sleep_type == s4_val && disable_s4 == 0) {
+    if (on_suspend_disk) on_suspend_disk();
+  }
+}
+
+namespace {
+
+/// A field that lives behind a function of the device: `Ref` gives a reference to it.
+template <auto Ref>
+constexpr VMStateField ref_field(const char* name) {
+  return {.name = name,
+          .save =
+              [](const void* o, StateWriter& out, const VMStateField&) {
+                detail::vm_save_value(Ref(*const_cast<Piix4Pm*>(static_cast<const Piix4Pm*>(o))), out);
+              },
+          .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
+            detail::vm_load_value(Ref(*static_cast<Piix4Pm*>(o)), in);
+            return {};
+          }};
+}
+
+constexpr VMStateField kPmFields[] = {
+    {.name = "PCIDevice",
+     .save =
+         [](const void* o, StateWriter& out, const VMStateField&) {
+           vmstate_save(PciDevice::kPciVmState,
+                        const_cast<PciDevice*>(static_cast<const PciDevice*>(static_cast<const Piix4Pm*>(o))),
+                        out);
+         },
+     .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
+       return vmstate_load(PciDevice::kPciVmState, static_cast<PciDevice*>(static_cast<Piix4Pm*>(o)), in,
+                           PciDevice::kPciVmState.version);
+     }},
+    ref_field<+[](Piix4Pm& pm) -> uint16_t& { return pm.acpi().state.status; }>("ar.pm1.evt.sts"),
+    ref_field<+[](Piix4Pm& pm) -> uint16_t& { return pm.acpi().state.enable; }>("ar.pm1.evt.en"),
+    ref_field<+[](Piix4Pm& pm) -> uint16_t& { return pm.acpi().state.control; }>("ar.pm1.cnt.cnt"),
+    ref_field<+[](Piix4Pm& pm) -> uint8_t& { return pm.apm_control; }>("apm.apmc"),
+    ref_field<+[](Piix4Pm& pm) -> uint8_t& { return pm.apm_status; }>("apm.apms"),
+    ref_field<+[](Piix4Pm& pm) -> int64_t& { return pm.acpi().state.overflow_ns; }>("ar.tmr.overflow_time"),
+    {.name = "ar.gpe",
+     .save =
+         [](const void* o, StateWriter& out, const VMStateField&) {
+           vmstate_save(AcpiFixedHardware::kGpeVmState,
+                        &const_cast<Piix4Pm*>(static_cast<const Piix4Pm*>(o))->acpi(), out);
+         },
+     .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
+       return vmstate_load(AcpiFixedHardware::kGpeVmState, &static_cast<Piix4Pm*>(o)->acpi(), in, 1);
+     }},
+};
+
+}  // namespace
+
+constexpr VMState Piix4Pm::kVmState{.name = "piix4_pm",
+                                    .version = 3,
+                                    .minimum_version = 3,
+                                    .fields = kPmFields,
+                                    .post_load = [](void* o, int) -> Result<> {
+                                      auto* pm = static_cast<Piix4Pm*>(o);
+                                      pm->update_pm_window();
+                                      pm->acpi().update();
+                                      return {};
+                                    }};
+const VMState* Piix4Pm::vmstate() const {
+  return &kVmState;
+}
+
+}  // namespace rhea

@@ -1,0 +1,55 @@
+// PIIX4 power management (82371AB, function 3): where the PM registers sit, APM control, GPE block, power
+// button. Spec: Intel 82371AB (PIIX4) data sheet (290562-001), chapter 7.
+#pragma once
+
+#include "hw/acpi/pm1.h"
+#include "hw/pci/pci_device.h"
+
+namespace rhea {
+
+class Piix4Pm final : public PciDevice {
+ public:
+  static const TypeInfo kType;  ///< "PIIX4_PM"
+  const TypeInfo& type() const override { return kType; }
+  bool hotpluggable() const override { return false; }
+  PciIds pci_ids() const override;
+
+  /// Wiring, before realize.
+  AioContext* loop = nullptr;
+  Clock* clock = nullptr;
+  IrqLine sci;
+  std::function<void()> on_soft_off;      ///< the guest powered itself off (S5)
+  std::function<void()> on_suspend;       ///< S3
+  std::function<void()> on_suspend_disk;  ///< S4
+
+  AcpiFixedHardware& acpi() { return *acpi_; }
+  void reset() override;
+  const VMState* vmstate() const override;
+
+  // Properties.
+  uint8_t disable_s3 = 0;
+  uint8_t disable_s4 = 0;
+  uint8_t s4_val = 2;  ///< SLP_TYP that means S4
+
+  uint8_t apm_control = 0;  ///< APMC, port 0xb2
+  uint8_t apm_status = 0;   ///< APMS, port 0xb3
+
+ protected:
+  Result<> do_realize() override;
+  void do_unrealize() override;
+  void config_changed(unsigned offset, unsigned size) override;
+
+ private:
+  uint64_t apm_read(uint64_t offset, unsigned size);
+  void apm_write(uint64_t offset, uint64_t value, unsigned size);
+  void enter_sleep(unsigned sleep_type);
+  void update_pm_window();
+  static const PropertyInfo kProperties[];
+  static const VMState kVmState;
+
+  std::unique_ptr<AcpiFixedHardware> acpi_;
+  MmioOf<Piix4Pm, &Piix4Pm::apm_read, &Piix4Pm::apm_write> apm_io_{*this};
+  std::unique_ptr<MemoryRegion> pm_window_, apm_region_;
+};
+
+}  // namespace rhea
