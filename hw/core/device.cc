@@ -86,21 +86,24 @@ void Bus::unplug(Device& device) {
   device.bus_ = nullptr;
 }
 
-Result<std::shared_ptr<Device>> create_device(std::string_view type, Bus* bus, Object& parent,
-                                              std::string name, const Json& properties, ValueForm form) {
+Result<std::shared_ptr<Device>> make_device(std::string_view type, const Json& properties, ValueForm form) {
   const TypeInfo* info = TypeRegistry::instance().find(type);
   if (info == nullptr || info->abstract() || !info->is_a("device"))
     return fail(EINVAL, "'", type, "' is not a valid device model name");
-  auto device = std::dynamic_pointer_cast<Device>(info->create());
+  auto device = std::static_pointer_cast<Device>(info->create());
   if (properties.is_object())
     for (const auto& [key, value] : properties.as_object()) TRY(device->set_property(key, value, form));
+  return device;
+}
+
+Result<> add_device(std::shared_ptr<Device> device, Bus* bus, Object& parent, std::string name) {
   if (bus != nullptr) TRY(bus->plug(*device));
   parent.add_child(std::move(name), std::static_pointer_cast<Object>(device));
   Result<> realized = device->realize();
-  if (realized) return device;
+  if (realized) return {};
   device->unparent();
   if (bus != nullptr) bus->unplug(*device);
-  return Failure(std::move(realized).error());
+  return realized;
 }
 
 Bus* find_bus(Object& root, std::string_view name) {

@@ -11,11 +11,26 @@
 #include "hw/core/irq.h"
 #include "migration/vmstate/vmstate.h"
 #include "qom/object.h"
+#include "util/coroutine.h"
 #include "util/result.h"
 
 namespace rhea {
 
+class AioContext;
+class BlockGraph;
 class Bus;
+class ChardevSet;
+class Clock;
+
+/// What devices are connected to on the host's side. Outlives every device.
+struct DeviceContext {
+  DeviceContext(AioContext& loop, Clock& guest_clock, BlockGraph& graph, ChardevSet& chardevs)
+      : main_loop(loop), clock(guest_clock), block(graph), chars(chardevs) {}
+  AioContext& main_loop;
+  Clock& clock;  ///< the guest's time
+  BlockGraph& block;
+  ChardevSet& chars;
+};
 
 class Device : public Object, public IrqSink {
  public:
@@ -35,6 +50,11 @@ class Device : public Object, public IrqSink {
   virtual const char* bus_type() const { return nullptr; }
   /// False for devices that a machine alone may make, or that need a cold start.
   virtual bool hotpluggable() const { return true; }
+
+  /// The part of coming to life that may wait: finds what the properties name on the host's side (a disk, a
+  /// chardev) and takes hold of it, with the errors users know. Called once, after the properties are set and
+  /// before the device is on its bus; destroying the device lets go again.
+  virtual CoResult<> co_prepare(DeviceContext&) { co_return Result<>(); }
 
   /// Checks the properties, registers what the device shows, and makes it usable; on failure everything is as
   /// before. The device must have its bus and its place in the tree. Child buses are realized with it.
@@ -139,12 +159,13 @@ class Bus : public Object {
   std::vector<Device*> devices_;
 };
 
-/// Makes a device of `type` (by name), sets `properties` (an object; "driver", "id" and "bus" are the
-/// caller's), puts it on `bus` (null: none), adds it to `parent` as `name` and realizes it. On failure
-/// nothing is left.
-Result<std::shared_ptr<Device>> create_device(std::string_view type, Bus* bus, Object& parent,
-                                              std::string name, const Json& properties = {},
-                                              ValueForm form = ValueForm::kTyped);
+/// Makes a device of `type` (by name) with `properties` (an object without "driver", "id" and "bus"). It is
+/// nowhere yet.
+Result<std::shared_ptr<Device>> make_device(std::string_view type, const Json& properties = {},
+                                            ValueForm form = ValueForm::kTyped);
+/// Puts a device made and prepared on `bus` (null: none), into the tree as `name` of `parent`, and realizes
+/// it. On failure it is where it was.
+Result<> add_device(std::shared_ptr<Device> device, Bus* bus, Object& parent, std::string name);
 
 /// The bus named `name` below `root` (a machine), depth first; null if none.
 Bus* find_bus(Object& root, std::string_view name);
