@@ -74,8 +74,8 @@ class CharFrontend {
   /// Tells the backend whether the device's side is in use; set_handlers() says so by itself.
   void set_open(bool open) { open_ = open; }
   bool is_open() const { return open_; }
-  /// Descriptors that came with the input received last (SCM_RIGHTS); what is not taken is closed when more
-  /// input comes.
+  /// Descriptors that came with the input (SCM_RIGHTS); what is not taken is closed when others come or the
+  /// client goes.
   std::vector<UniqueFd> take_fds();
 
  private:

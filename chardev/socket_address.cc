@@ -1,0 +1,244 @@
+#include "chardev/socket_address.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include <cstddef>
+#include <cstring>
+#include <functional>
+
+#include "chardev/fd_chardev.h"
+#include "util/str.h"
+
+namespace rhea {
+
+namespace {
+
+struct UnixName {
+  sockaddr_un address{};
+  socklen_t length = 0;
+};
+
+Result<UnixName> unix_name(const SocketAddress& a) {
+  UnixName n;
+  n.address.sun_family = AF_UNIX;
+  constexpr size_t kRoom = sizeof n.address.sun_path;
+  if (a.path.size() + (a.abstract ? 1 : 0) > kRoom)
+    return fail(ENAMETOOLONG, "UNIX socket path '", a.path, "' is too long");
+  std::memcpy(n.address.sun_path + (a.abstract ? 1 : 0), a.path.data(), a.path.size());
+  n.length = sizeof n.address;
+  if (a.abstract && a.tight)
+    n.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + a.path.size());
+  return n;
+}
+
+using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
+
+Result<AddressList> resolve(const SocketAddress& a, bool server) {
+  addrinfo hints{};
+  hints.ai_flags = server ? AI_PASSIVE : 0;
+  hints.ai_family = a.ipv4 && a.ipv6 ? AF_UNSPEC : a.ipv6 ? AF_INET6 : AF_INET;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  const int rc = getaddrinfo(a.host.empty() ? nullptr : a.host.c_str(), a.port.c_str(), &hints, &list);
+  if (rc != 0)
+    return fail(EINVAL, "address resolution failed for ", a.host, ":", a.port, ": ", gai_strerror(rc));
+  return AddressList(list, freeaddrinfo);
+}
+
+/// Calls `use(address)` with each address of the name until one gives a socket.
+Result<UniqueFd> first_that_works(const SocketAddress& a, bool server,
+                                  const std::function<UniqueFd(const addrinfo&)>& use) {
+  AddressList list = TRY(resolve(a, server));
+  int error = EADDRNOTAVAIL;
+  for (const addrinfo* one = list.get(); one != nullptr; one = one->ai_next) {
+    UniqueFd fd = use(*one);
+    if (fd) return fd;
+    error = errno;
+  }
+  if (server) return fail_errno(error, "Failed to find an available port");
+  return fail_errno(error, "Failed to connect to '", a.host, ":", a.port, "'");
+}
+
+/// Closing must not hide why.
+UniqueFd failed(UniqueFd fd) {
+  const int error = errno;
+  fd.reset();
+  errno = error;
+  return {};
+}
+
+void set_port(sockaddr* address, uint16_t port) {
+  if (address->sa_family == AF_INET6)
+    reinterpret_cast<sockaddr_in6*>(address)->sin6_port = htons(port);
+  else
+    reinterpret_cast<sockaddr_in*>(address)->sin_port = htons(port);
+}
+
+UniqueFd listen_inet(const addrinfo& at, const SocketAddress& a) {
+  uint64_t first = 0;
+  const bool range = a.last_port != 0 && parse_u64(a.port, first) && first <= a.last_port;
+  sockaddr_storage address{};
+  std::memcpy(&address, at.ai_addr, std::min<size_t>(at.ai_addrlen, sizeof address));
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  for (uint64_t port = first; port <= (range ? a.last_port : first); ++port) {
+    UniqueFd fd(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return fd;
+    const int on = 1;
+    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (at.ai_family == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (range) set_port(generic, static_cast<uint16_t>(port));
+    if (bind(fd.get(), generic, at.ai_addrlen) == 0 && listen(fd.get(), 1) == 0) return fd;
+    if (errno != EADDRINUSE || port == a.last_port || !range) return failed(std::move(fd));
+  }
+  return {};
+}
+
+Result<UniqueFd> listen_unix(const SocketAddress& a) {
+  const UnixName name = TRY(unix_name(a));
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail_errno(errno, "Failed to create Unix socket");
+  if (!a.abstract && ::unlink(a.path.c_str()) < 0 && errno != ENOENT)
+    return fail_errno(errno, "Failed to unlink socket ", a.path);
+  const auto* generic = reinterpret_cast<const sockaddr*>(&name.address);
+  if (bind(fd.get(), generic, name.length) < 0) return fail_errno(errno, "Failed to bind socket to ", a.path);
+  if (listen(fd.get(), 1) < 0) return fail_errno(errno, "Failed to listen on socket");
+  return fd;
+}
+
+std::string host_port(const sockaddr_storage& address, socklen_t length) {
+  char host[NI_MAXHOST], port[NI_MAXSERV];
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&address), length, host, sizeof host, port, sizeof port,
+                  NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return "unknown";
+  const bool v6 = address.ss_family == AF_INET6;
+  return str_cat(v6 ? "[" : "", host, v6 ? "]:" : ":", port);
+}
+
+std::string unix_text(const sockaddr_storage& address, socklen_t length, std::string_view server) {
+  constexpr size_t kStart = offsetof(sockaddr_un, sun_path);
+  const auto* name = reinterpret_cast<const sockaddr_un*>(&address);
+  const size_t bytes = length > kStart ? length - kStart : 0;
+  if (bytes > 0 && name->sun_path[0] == '\0') {
+    const bool tight = bytes < sizeof name->sun_path;
+    const size_t chars = tight ? bytes - 1 : strnlen(name->sun_path + 1, bytes - 1);
+    return str_cat("unix:", std::string_view(name->sun_path + 1, chars), ",abstract=on",
+                   tight ? ",tight=on" : ",tight=off", server);
+  }
+  return str_cat("unix:", std::string_view(name->sun_path, strnlen(name->sun_path, bytes)), server);
+}
+
+}  // namespace
+
+Result<SocketAddress> SocketAddress::take(CharOptions& options) {
+  SocketAddress a;
+  if (options.has("path") + options.has("host") + options.has("fd") > 1)
+    return fail(EINVAL, "None or one of 'path', 'fd' or 'host' option required.");
+  if (options.has("path")) {
+    a.path = options.take("path");
+    a.abstract = TRY(options.take_bool("abstract", false));
+    a.tight = TRY(options.take_bool("tight", true));
+    return a;
+  }
+  if (options.has("fd")) {
+    a.kind = Kind::kFd;
+    uint64_t number;
+    const std::string text = options.take("fd");
+    if (!parse_u64(text, number) || number > INT32_MAX)
+      return fail(EINVAL, "Unable to parse FD number ", text);
+    a.fd = static_cast<int>(number);
+    return a;
+  }
+  if (!options.has("host")) return fail(EINVAL, "chardev: socket: no path, host or fd given");
+  a.kind = Kind::kInet;
+  a.host = options.take("host");
+  if (!options.has("port")) return fail(EINVAL, "chardev: socket: no port given");
+  a.port = options.take("port");
+  const uint64_t to = TRY(options.take_number("to", 0));
+  if (to > UINT16_MAX) return fail(EINVAL, "Parameter 'to' expects a port number");
+  a.last_port = static_cast<uint16_t>(to);
+  const bool any = !options.has("ipv4") && !options.has("ipv6");
+  const bool only_not = any || (options.has("ipv4") != options.has("ipv6"));
+  a.ipv4 = TRY(options.take_bool("ipv4", any));
+  a.ipv6 = TRY(options.take_bool("ipv6", any));
+  if (!a.ipv4 && !a.ipv6) {
+    if (!only_not) return fail(EINVAL, "Cannot disable IPv4 and IPv6 at same time");
+    return fail(EINVAL, "chardev: socket: neither IPv4 nor IPv6 is left to use");
+  }
+  return a;
+}
+
+std::string SocketAddress::text() const {
+  switch (kind) {
+    case Kind::kUnix:
+      return str_cat("unix:", path,
+                     abstract ? (tight ? ",abstract=on,tight=on" : ",abstract=on,tight=off") : "");
+    case Kind::kInet:
+      return str_cat("tcp:", host, ":", port);
+    case Kind::kFd:
+      return str_cat("fd:", fd);
+  }
+  return {};
+}
+
+Result<UniqueFd> socket_listen(const SocketAddress& a) {
+  if (a.kind == SocketAddress::Kind::kInet)
+    return first_that_works(a, true, [&](const addrinfo& at) { return listen_inet(at, a); });
+  if (a.kind == SocketAddress::Kind::kUnix) return listen_unix(a);
+  UniqueFd fd(a.fd);
+  if (listen(a.fd, 1) < 0) return fail_errno(errno, "Failed to listen on fd ", a.fd);
+  set_nonblocking(a.fd);
+  return fd;
+}
+
+Result<UniqueFd> socket_begin_connect(const SocketAddress& a, bool* pending) {
+  const auto begin = [&](int family, const sockaddr* to, socklen_t length) {
+    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    *pending = fd && connect(fd.get(), to, length) < 0;
+    if (!fd || (*pending && errno != EINPROGRESS)) return failed(std::move(fd));
+    return fd;
+  };
+  if (a.kind == SocketAddress::Kind::kInet)
+    return first_that_works(
+        a, false, [&](const addrinfo& at) { return begin(at.ai_family, at.ai_addr, at.ai_addrlen); });
+  if (a.kind == SocketAddress::Kind::kFd) return fail(EINVAL, "a descriptor cannot be connected");
+  const UnixName name = TRY(unix_name(a));
+  UniqueFd fd = begin(AF_UNIX, reinterpret_cast<const sockaddr*>(&name.address), name.length);
+  if (!fd) return fail_errno(errno, "Failed to connect to '", a.path, "'");
+  return fd;
+}
+
+Result<UniqueFd> socket_connect(const SocketAddress& a) {
+  if (a.kind == SocketAddress::Kind::kFd) {
+    set_nonblocking(a.fd);
+    return UniqueFd(a.fd);
+  }
+  const auto blocking = [](int family, const sockaddr* to, socklen_t length) {
+    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!fd || connect(fd.get(), to, length) < 0) return failed(std::move(fd));
+    set_nonblocking(fd.get());
+    return fd;
+  };
+  if (a.kind == SocketAddress::Kind::kInet)
+    return first_that_works(
+        a, false, [&](const addrinfo& at) { return blocking(at.ai_family, at.ai_addr, at.ai_addrlen); });
+  const UnixName name = TRY(unix_name(a));
+  UniqueFd fd = blocking(AF_UNIX, reinterpret_cast<const sockaddr*>(&name.address), name.length);
+  if (!fd) return fail_errno(errno, "Failed to connect to '", a.path, "'");
+  return fd;
+}
+
+std::string connected_socket_text(int fd, bool server) {
+  sockaddr_storage local{}, peer{};
+  socklen_t local_length = sizeof local, peer_length = sizeof peer;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&local), &local_length) < 0 ||
+      getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_length) < 0)
+    return "unknown";
+  const std::string_view suffix = server ? ",server=on" : "";
+  if (local.ss_family == AF_UNIX) return unix_text(local, local_length, suffix);
+  return str_cat("tcp:", host_port(local, local_length), suffix, " <-> ", host_port(peer, peer_length));
+}
+
+}  // namespace rhea
