@@ -51,7 +51,7 @@ Result<> check_label(std::string_view label) {
           .with_hint("Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."));
 }
 
-void add_info(std::vector<ChardevInfo>& out, const Chardev& c) {
+void add_info(std::vector<ChardevState>& out, const Chardev& c) {
   out.push_back({c.label(), c.filename(), c.frontend_open()});
 }
 
@@ -118,8 +118,8 @@ Result<> ChardevSet::remove(std::string_view label) {
   return {};
 }
 
-std::vector<ChardevInfo> ChardevSet::snapshot() const {
-  std::vector<ChardevInfo> out;
+std::vector<ChardevState> ChardevSet::snapshot() const {
+  std::vector<ChardevState> out;
   for (const auto& c : chardevs_) {
     add_info(out, *c);
     if (const Chardev* base = mux_base(*c)) add_info(out, *base);

@@ -15,7 +15,7 @@ namespace rhea {
 class CharOptions;
 
 /// What query-chardev tells of one device.
-struct ChardevInfo {
+struct ChardevState {
   std::string label;
   std::string filename;
   bool frontend_open;
@@ -53,7 +53,7 @@ class ChardevSet {
   Result<Chardev*> get(std::string_view label) const;
   /// "Chardev 'ID' not found", "Chardev 'ID' is busy".
   Result<> remove(std::string_view label);
-  std::vector<ChardevInfo> snapshot() const;
+  std::vector<ChardevState> snapshot() const;
   /// Those not made by a mux, in the order made.
   const std::vector<std::unique_ptr<Chardev>>& all() const { return chardevs_; }
 

@@ -155,7 +155,7 @@ TEST_F(ChardevSocket, ReconnectsUntilThereIsAServer) {
   EXPECT_EQ(c.filename(), "disconnected:unix:" + path("s"));
   RecordingFrontend g;
   g.attach(make(server()));
-  run_until([&] { return f.events == "O"; }, "the connection");
+  run_until([&] { return f.events == "O" && g.events == "O"; }, "the connection");
   g.write("x");
   run_until([&] { return f.input == "x"; }, "input");
 }
