@@ -1,0 +1,191 @@
+#include "block/graph/block_backend.h"
+
+#include "block/graph/block_graph.h"
+#include "block/graph/io.h"
+#include "util/clock.h"
+
+namespace rhea {
+
+std::string_view error_policy_name(BlockErrorPolicy p) {
+  static constexpr std::string_view kNames[] = {"report", "ignore", "enospc", "stop", "auto"};
+  return kNames[static_cast<size_t>(p)];
+}
+
+std::string_view io_status_name(BlockIoStatus s) {
+  static constexpr std::string_view kNames[] = {"ok", "failed", "nospace"};
+  return kNames[static_cast<size_t>(s)];
+}
+
+BlockBackend::BlockBackend(BlockGraph& graph, std::string name, PermPair perms)
+    : graph_(graph),
+      name_(std::move(name)),
+      serial_(graph.add_backend(*this)),
+      perms_(perms),
+      gate_(std::make_shared<RequestGate>()) {}
+
+BlockBackend::~BlockBackend() {
+  root_.reset();
+  graph_.remove_backend(*this);
+}
+
+CoResult<> BlockBackend::co_insert(GraphWriteLock& lock, BlockDriverState& node) {
+  if (root_) co_return fail(EBUSY, "There already is a medium in the device");
+  DrainedSection drained = co_await or_return(co_await graph_.co_drain(lock, *this));
+  Result<BdrvChild> edge = co_await graph_.co_attach_root(lock, *this, node, perms_);
+  root_ = co_await or_return(std::move(edge));
+  co_return Result<>();
+}
+
+CoResult<> BlockBackend::co_remove(GraphWriteLock& lock) {
+  if (!root_) co_return Result<>();
+  {
+    DrainedSection drained = co_await or_return(co_await graph_.co_drain(lock, *this));
+    root_.reset();
+  }
+  co_return co_await graph_.co_reap(lock);
+}
+
+CoResult<> BlockBackend::co_set_perm(GraphWriteLock& lock, PermPair perms) {
+  if (root_) co_await or_return(co_await graph_.co_set_edge_perms(lock, root_, perms));
+  perms_ = perms;
+  co_return Result<>();
+}
+
+Result<> BlockBackend::attach_device(BlockDevOps* ops, std::string id, std::string path) {
+  if (device_ != nullptr) return fail(EBUSY, "Drive '", name_, "' is already in use by another device");
+  device_ = ops;
+  device_id_ = std::move(id);
+  device_path_ = std::move(path);
+  for (int i = 0; i < drained_; ++i) ops->drained_begin();
+  return {};
+}
+
+void BlockBackend::detach_device() {
+  device_ = nullptr;
+  device_id_.clear();
+  device_path_.clear();
+  iostatus_enabled_ = false;
+}
+
+Result<> BlockBackend::change_media_cb(bool load) {
+  return device_ != nullptr ? device_->change_media_cb(load) : Result<>();
+}
+
+void BlockBackend::eject_request(bool force) {
+  if (device_ != nullptr) device_->eject_request_cb(force);
+}
+
+/// Accounts for one request; the destructor adds it up.
+class BlockBackend::Timed {
+ public:
+  Timed(BlockBackend& b, BlockAccounting::Kind kind, uint64_t bytes)
+      : counter_(b.accounting_.of[kind]), bytes_(bytes), start_ns_(realtime_clock().now_ns()) {}
+  Timed(const Timed&) = delete;
+  Result<> done(Result<> r) {
+    auto relaxed = std::memory_order_relaxed;
+    if (r) {
+      counter_.operations.fetch_add(1, relaxed);
+      counter_.bytes.fetch_add(bytes_, relaxed);
+    } else {
+      counter_.failed.fetch_add(1, relaxed);
+    }
+    counter_.total_ns.fetch_add(static_cast<uint64_t>(realtime_clock().now_ns() - start_ns_), relaxed);
+    return r;
+  }
+
+ private:
+  BlockAccounting::Counter& counter_;
+  uint64_t bytes_;
+  int64_t start_ns_;
+};
+
+Result<BlockDriverState*> BlockBackend::usable_node() {
+  if (!is_inserted()) return fail(ENOMEDIUM, "Device '", name_, "' has no medium");
+  return &root_.node();
+}
+
+// Each request: onto a loop, through the gate (after which the root edge stays as it is), down the graph.
+
+CoResult<> BlockBackend::co_preadv(ByteRange range, IoVector iov) {
+  if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
+  if (range.offset > bs->total_bytes() || range.bytes > bs->total_bytes() - range.offset)
+    co_return fail(EIO, "Read of ", range.bytes, " bytes at ", range.offset, " ends past the medium");
+  Timed timed(*this, BlockAccounting::kRead, range.bytes);
+  co_return timed.done(co_await co_node_preadv(*bs, range, iov));
+}
+
+CoResult<> BlockBackend::co_pwritev(ByteRange range, IoVector iov) {
+  if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
+  Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+  Result<> r = co_await co_node_pwritev(*bs, range, iov);
+  if (r && !write_cache_enabled()) r = co_await co_node_flush(*bs);
+  co_return timed.done(std::move(r));
+}
+
+CoResult<> BlockBackend::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
+  if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
+  Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+  Result<> r = co_await co_node_pwrite_zeroes(*bs, range, may_unmap);
+  if (r && !write_cache_enabled()) r = co_await co_node_flush(*bs);
+  co_return timed.done(std::move(r));
+}
+
+CoResult<> BlockBackend::co_pdiscard(ByteRange range) {
+  if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
+  Timed timed(*this, BlockAccounting::kUnmap, range.bytes);
+  co_return timed.done(co_await co_node_pdiscard(*bs, range));
+}
+
+CoResult<> BlockBackend::co_flush() {
+  if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
+  Timed timed(*this, BlockAccounting::kFlush, 0);
+  co_return timed.done(co_await co_node_flush(*bs));
+}
+
+Result<uint64_t> BlockBackend::getlength() const {
+  if (!is_inserted()) return fail(ENOMEDIUM, "No medium found");
+  return root_.node().total_bytes();
+}
+
+CoResult<> BlockBackend::co_drain() {
+  std::shared_ptr<RequestGate> gate = gate_;
+  gate->begin();
+  co_await gate->co_idle();
+  gate->end();
+  co_return Result<>();
+}
+
+BlockErrorAction BlockBackend::error_action(bool is_read, int errnum) const {
+  switch (is_read ? on_read_error_ : on_write_error_) {
+    case BlockErrorPolicy::kEnospc:
+    case BlockErrorPolicy::kAuto:
+      return errnum == ENOSPC ? BlockErrorAction::kStop : BlockErrorAction::kReport;
+    case BlockErrorPolicy::kStop: return BlockErrorAction::kStop;
+    case BlockErrorPolicy::kIgnore: return BlockErrorAction::kIgnore;
+    case BlockErrorPolicy::kReport: break;
+  }
+  return BlockErrorAction::kReport;
+}
+
+bool BlockBackend::iostatus_enabled() const {
+  return iostatus_enabled_ &&
+         (on_write_error_ == BlockErrorPolicy::kEnospc || on_write_error_ == BlockErrorPolicy::kStop ||
+          on_read_error_ == BlockErrorPolicy::kStop);
+}
+
+void BlockBackend::set_iostatus_error(int errnum) {
+  if (iostatus_ == BlockIoStatus::kOk)
+    iostatus_ = errnum == ENOSPC ? BlockIoStatus::kNospace : BlockIoStatus::kFailed;
+}
+
+}  // namespace rhea

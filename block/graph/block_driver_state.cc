@@ -1,0 +1,139 @@
+#include "block/graph/block_driver_state.h"
+
+#include <cassert>
+
+#include "block/graph/block_backend.h"
+#include "block/graph/block_graph.h"
+#include "block/graph/io.h"
+
+namespace rhea {
+
+std::string_view perm_bit_name(int bit) {
+  static constexpr std::string_view kNames[] = {"consistent read", "write", "write unchanged", "resize"};
+  return kNames[bit & 3];
+}
+
+std::string perm_names(uint32_t perm) {
+  std::string out;
+  for (int bit = 0; bit < blk_perm::kCount; ++bit) {
+    if ((perm & (1u << bit)) == 0) continue;
+    if (!out.empty()) out += ", ";
+    out += perm_bit_name(bit);
+  }
+  return out;
+}
+
+std::string_view detect_zeroes_name(DetectZeroes d) {
+  static constexpr std::string_view kNames[] = {"off", "on", "unmap"};
+  return kNames[static_cast<size_t>(d)];
+}
+
+std::string BlockEdge::parent_description() const {
+  if (parent_node != nullptr) return str_cat("node '", parent_node->name(), "'");
+  const std::string& id = parent_backend->name().empty() ? parent_backend->device_id_or_path()
+                                                         : parent_backend->name();
+  return id.empty() ? "an unnamed block device" : str_cat("block device '", id, "'");
+}
+
+void BdrvChild::reset() {
+  if (edge_ == nullptr) return;
+  std::shared_ptr<BlockEdge> edge = std::move(edge_);
+  BlockDriverState& child = *std::exchange(edge->child, nullptr);
+  std::erase(child.parents_, edge.get());
+  child.graph_->edge_removed(child);
+  NodeRef last(child);  // the reference this edge held
+  --child.refs_;
+}
+
+CoResult<> BdrvChild::co_preadv(ByteRange range, IoVector iov) const { return co_node_preadv(node(), range, iov); }
+CoResult<> BdrvChild::co_pwritev(ByteRange range, IoVector iov) const {
+  return co_node_pwritev(node(), range, iov);
+}
+CoResult<> BdrvChild::co_pwrite_zeroes(ByteRange range, bool may_unmap) const {
+  return co_node_pwrite_zeroes(node(), range, may_unmap);
+}
+CoResult<> BdrvChild::co_pdiscard(ByteRange range) const { return co_node_pdiscard(node(), range); }
+CoResult<> BdrvChild::co_flush() const { return co_node_flush(node()); }
+CoResult<BlockStatus> BdrvChild::co_block_status(ByteRange range) const {
+  return co_node_block_status(node(), range);
+}
+
+BlockDriverState::~BlockDriverState() { assert(parents_.empty()); }
+
+std::vector<const BdrvChild*> BlockDriverState::children() const {
+  std::vector<const BdrvChild*> out;
+  if (file_) out.push_back(&file_);
+  if (backing_) out.push_back(&backing_);
+  for (const BdrvChild& c : other_children_) out.push_back(&c);
+  return out;
+}
+
+PermPair BlockDriverState::cumulative_perms() const {
+  PermPair sum;
+  for (const BlockEdge* e : parents_) {
+    sum.perm |= e->perms.perm;
+    sum.shared &= e->perms.shared;
+  }
+  return sum;
+}
+
+std::string BlockDriverState::exact_filename() const { return file_ ? file_.node().filename() : std::string(); }
+
+PermPair BlockDriverState::child_perms(const BlockEdge& child, PermPair cumulative) const {
+  using namespace blk_perm;
+  if ((child.role & child_role::kFiltered) != 0) return cumulative;
+  if ((child.role & child_role::kCow) != 0) {  // a backing file must stay as it is
+    const uint32_t shared = (cumulative.shared & kWrite) != 0 ? kWrite | kResize : 0;
+    return {cumulative.perm & kConsistentRead, shared | kConsistentRead | kWriteUnchanged};
+  }
+  PermPair p = cumulative;
+  if ((child.role & child_role::kMetadata) != 0) {
+    // Tables may be written and the file may grow whenever the image is writable, and nobody else may do so.
+    if (!read_only() && (p.perm & (kWrite | kWriteUnchanged)) != 0) p.perm |= kWrite | kResize;
+    p.perm |= kConsistentRead;
+    p.shared &= ~(kWrite | kResize);
+  }
+  return p;
+}
+
+CoResult<> BlockDriverState::co_close() { co_return Result<>(); }
+CoResult<> BlockDriverState::co_check_perm(PermPair) { co_return Result<>(); }
+
+CoResult<> BlockDriverState::co_pwritev(ByteRange, IoVector) {
+  co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot write");
+}
+CoResult<> BlockDriverState::co_pwrite_zeroes(ByteRange, bool) {
+  co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot write zeroes");
+}
+CoResult<> BlockDriverState::co_pdiscard(ByteRange) {
+  co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot discard");
+}
+CoResult<> BlockDriverState::co_flush() {
+  if (!file_) co_return Result<>();
+  co_return co_await file_.co_flush();
+}
+CoResult<BlockStatus> BlockDriverState::co_block_status(ByteRange range) {
+  co_return BlockStatus{.bytes = range.bytes};
+}
+CoResult<> BlockDriverState::co_truncate(uint64_t) {
+  co_return fail(ENOTSUP, "Image format driver does not support resize");
+}
+CoResult<uint64_t> BlockDriverState::co_allocated_size() {
+  if (!file_) co_return fail(ENOTSUP, "Driver '", driver().name, "' does not know its allocated size");
+  co_return co_await file_.node().co_allocated_size();
+}
+
+CoResult<> BlockDriverState::co_refresh_length() {
+  const uint64_t bytes = co_await or_return(co_await co_getlength());
+  if (bytes > kMaxNodeBytes) co_return fail(EFBIG, "Node '", name_, "' is too large");
+  total_bytes_.store((bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes, std::memory_order_relaxed);
+  co_return Result<>();
+}
+
+void NodeRef::reset() {
+  if (node_ == nullptr) return;
+  BlockDriverState& node = *std::exchange(node_, nullptr);
+  if (--node.refs_ == 0) node.graph_->node_unreferenced(node);
+}
+
+}  // namespace rhea

@@ -1,0 +1,226 @@
+// BlockDriverState: a node of the block graph; each driver is a subclass. BdrvChild: the owning edge to it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "block/graph/options.h"
+#include "block/graph/range_lock.h"
+#include "block/graph/types.h"
+#include "util/coroutine.h"
+#include "util/iov.h"
+
+namespace rhea {
+
+class BlockBackend;
+class BlockDriverState;
+class BlockGraph;
+
+/// What stands behind a BdrvChild; the child's list of users points at it. Main loop.
+struct BlockEdge {
+  BlockDriverState* child = nullptr;
+  BlockDriverState* parent_node = nullptr;  ///< exactly one of the two parents is set
+  BlockBackend* parent_backend = nullptr;
+  std::string name;  ///< "file", "backing", "root"
+  uint32_t role = 0;
+  PermPair perms;
+  /// "node 'x'", "block device 'y'" or "an unnamed block device".
+  std::string parent_description() const;
+};
+
+/// The owning edge from a parent to a node: move-only, keeps the node alive, carries role and permissions.
+/// Made by BlockGraph only. Main loop, except the requests, which any loop may make.
+class BdrvChild {
+ public:
+  BdrvChild() = default;
+  explicit BdrvChild(std::shared_ptr<BlockEdge> edge) : edge_(std::move(edge)) {}
+  BdrvChild(BdrvChild&&) noexcept = default;
+  BdrvChild& operator=(BdrvChild&& other) noexcept {
+    reset();
+    edge_ = std::move(other.edge_);
+    return *this;
+  }
+  ~BdrvChild() { reset(); }
+
+  explicit operator bool() const { return edge_ != nullptr; }
+  BlockDriverState& node() const { return *edge_->child; }
+  const std::string& name() const { return edge_->name; }
+  uint32_t role() const { return edge_->role; }
+  PermPair perms() const { return edge_->perms; }
+  const std::shared_ptr<BlockEdge>& edge() const { return edge_; }
+  /// Lets go of the node. One that nobody holds any more is closed soon (BlockGraph::co_reap).
+  void reset();
+
+  // Requests through the generic layer (block/graph/io.h).
+  CoResult<> co_preadv(ByteRange range, IoVector iov) const;
+  CoResult<> co_pwritev(ByteRange range, IoVector iov) const;
+  CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) const;
+  CoResult<> co_pdiscard(ByteRange range) const;
+  CoResult<> co_flush() const;
+  CoResult<BlockStatus> co_block_status(ByteRange range) const;
+
+ private:
+  std::shared_ptr<BlockEdge> edge_;
+};
+
+struct BlockDriver;
+
+/// What a driver gets to open its node with. Lives as long as co_open().
+struct OpenContext {
+  BlockGraph& graph;
+  OptionTree& options;          ///< what is the driver's to consume
+  const std::string& filename;  ///< protocol drivers: the name; else empty
+};
+
+/// A node. The driver operations are called by the generic layer only, with ranges inside the node, aligned
+/// to limits() and within their maxima; any loop may call them, several at a time.
+class BlockDriverState {
+ public:
+  BlockDriverState() = default;
+  BlockDriverState(const BlockDriverState&) = delete;
+  BlockDriverState& operator=(const BlockDriverState&) = delete;
+  virtual ~BlockDriverState();
+
+  /// Unique; made by the graph ("#block123") if the user gave none.
+  const std::string& name() const { return name_; }
+  const BlockDriver& driver() const { return *driver_; }
+  BlockGraph& graph() const { return *graph_; }
+  const OpenFlags& flags() const { return flags_; }
+  bool read_only() const { return flags_.read_only; }
+  const BlockLimits& limits() const { return limits_; }
+  /// Length in bytes, whole sectors. Any thread.
+  uint64_t total_bytes() const { return total_bytes_.load(std::memory_order_relaxed); }
+  /// What people know the image by: the file name, or "" where there is none.
+  const std::string& filename() const { return filename_; }
+  /// The options the user gave for this node (children's excluded unless references).
+  const OptionTree& explicit_options() const { return explicit_options_; }
+  /// With what is inherited and defaulted; each knows its origin.
+  const OptionTree& effective_options() const { return effective_options_; }
+  const BdrvChild& file() const { return file_; }
+  const BdrvChild& backing() const { return backing_; }
+  /// All edges to children. Main loop.
+  std::vector<const BdrvChild*> children() const;
+  /// Who uses this node, oldest first. Main loop.
+  const std::vector<BlockEdge*>& parents() const { return parents_; }
+  /// What all users together need, and what all of them allow.
+  PermPair cumulative_perms() const;
+  bool monitor_owned() const { return monitor_owned_; }
+
+  // --- Driver operations: life.
+  /// Opens the node; file() and backing() are there if the driver has them. Called once, on the main loop.
+  virtual CoResult<> co_open(OpenContext& ctx) = 0;
+  /// Releases what needs waiting for; nothing is in flight. Called once, if co_open() succeeded.
+  virtual CoResult<> co_close();
+  /// Fills in the limits after opening; those of file() are there already.
+  virtual void refresh_limits(BlockLimits&) const {}
+  /// The name for filename(); by default that of file().
+  virtual std::string exact_filename() const;
+
+  // --- Driver operations: permissions. The default passes the parents' needs to a filtered child, and for a
+  // child that holds an image asks for what an image needs.
+  virtual PermPair child_perms(const BlockEdge& child, PermPair cumulative) const;
+  /// Prepares for new cumulative permissions (image locks, reopening); nothing else changes yet.
+  virtual CoResult<> co_check_perm(PermPair perms);
+  /// After co_check_perm(): makes it so, or forgets it. `needs_drain`: commit only with no request in flight.
+  virtual void commit_perm() {}
+  virtual void abort_perm() {}
+  virtual bool perm_commit_needs_drain() const { return false; }
+
+  // --- Driver operations: requests.
+  virtual CoResult<> co_preadv(ByteRange range, IoVector iov) = 0;
+  virtual CoResult<> co_pwritev(ByteRange range, IoVector iov);
+  /// ENOTSUP: the generic layer writes zeroes from memory.
+  virtual CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap);
+  /// ENOTSUP: nothing happens.
+  virtual CoResult<> co_pdiscard(ByteRange range);
+  /// Makes completed writes durable. By default that of file().
+  virtual CoResult<> co_flush();
+  virtual CoResult<BlockStatus> co_block_status(ByteRange range);
+  /// Bytes; need not be whole sectors.
+  virtual CoResult<uint64_t> co_getlength() = 0;
+  virtual CoResult<> co_truncate(uint64_t bytes);
+  /// Bytes the image takes on its storage; ENOTSUP where nobody knows.
+  virtual CoResult<uint64_t> co_allocated_size();
+
+  // --- Driver operations: removable media behind the node.
+  virtual bool is_inserted() const { return !file_ || file_.node().is_inserted(); }
+
+  /// Asks the driver for the length anew. Main loop or a request of the driver's own.
+  CoResult<> co_refresh_length();
+  /// Orders overlapping writes where one reads, changes and writes back a larger unit.
+  RangeLock& write_ranges() { return write_ranges_; }
+
+ protected:
+  OpenFlags flags_;
+  BdrvChild file_;
+  BdrvChild backing_;
+  std::vector<BdrvChild> other_children_;  ///< what a driver has beyond these two
+
+ private:
+  friend class BdrvChild;
+  friend class BlockGraph;
+  friend class NodeOpener;
+  friend class NodeRef;
+  friend class PermTransaction;
+  BlockGraph* graph_ = nullptr;
+  const BlockDriver* driver_ = nullptr;
+  std::string name_;
+  std::string filename_;
+  OptionTree explicit_options_;
+  OptionTree effective_options_;
+  BlockLimits limits_;
+  std::atomic<uint64_t> total_bytes_{0};
+  RangeLock write_ranges_;
+  std::vector<BlockEdge*> parents_;
+  int refs_ = 0;
+  bool monitor_owned_ = false;
+  bool opened_ = false;
+  bool dying_ = false;
+};
+
+/// Keeps a node alive without being a user of it. Copyable. Main loop.
+class NodeRef {
+ public:
+  NodeRef() = default;
+  explicit NodeRef(BlockDriverState& node) : node_(&node) { ++node.refs_; }
+  NodeRef(const NodeRef& o) : node_(o.node_) {
+    if (node_ != nullptr) ++node_->refs_;
+  }
+  NodeRef(NodeRef&& o) noexcept : node_(std::exchange(o.node_, nullptr)) {}
+  NodeRef& operator=(NodeRef o) noexcept {
+    std::swap(node_, o.node_);
+    return *this;
+  }
+  ~NodeRef() { reset(); }
+  void reset();
+  explicit operator bool() const { return node_ != nullptr; }
+  BlockDriverState& operator*() const { return *node_; }
+  BlockDriverState* operator->() const { return node_; }
+  BlockDriverState* get() const { return node_; }
+
+ private:
+  BlockDriverState* node_ = nullptr;
+};
+
+/// What the graph knows of a driver before there is a node of it.
+struct BlockDriver {
+  std::string_view name;
+  bool is_protocol = false;     ///< stores bytes itself; else it reads them from file()
+  bool is_filter = false;       ///< shows its child's bytes unchanged
+  bool needs_filename = false;  ///< protocol drivers
+  bool supports_backing = false;
+  /// "nbd" of "nbd:host:port"; empty: none.
+  std::string_view protocol_name = {};
+  /// How sure it is that an image with this beginning is its own: 0 (not) to 100.
+  int (*probe)(std::span<const uint8_t> head) = nullptr;
+  /// The same for a file name that names a host device; protocol drivers.
+  int (*probe_device)(const std::string& filename) = nullptr;
+  /// Splits a file name into options, which it adds to `options`.
+  Result<> (*parse_filename)(const std::string& filename, OptionTree& options) = nullptr;
+  std::unique_ptr<BlockDriverState> (*make)() = nullptr;
+};
+
+}  // namespace rhea

@@ -1,0 +1,246 @@
+#include "block/graph/io.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "block/graph/aligned_buffer.h"
+
+namespace rhea {
+
+namespace {
+
+uint64_t align_down(uint64_t v, uint64_t a) { return v & ~(a - 1); }
+uint64_t align_up(uint64_t v, uint64_t a) { return (v + a - 1) & ~(a - 1); }
+bool is_aligned(ByteRange r, uint64_t a) { return ((r.offset | r.bytes) & (a - 1)) == 0; }
+
+Result<> check_range(const BlockDriverState& bs, ByteRange r) {
+  if (r.offset > kMaxNodeBytes || r.bytes > kMaxNodeBytes - r.offset)
+    return fail(EIO, "Node '", bs.name(), "': ", r.bytes, " bytes at ", r.offset, " are out of range");
+  return {};
+}
+
+Result<> check_writable(const BlockDriverState& bs, ByteRange r) {
+  if (bs.read_only()) return fail(EPERM, "Node '", bs.name(), "' is read only");
+  TRY(check_range(bs, r));
+  if (r.end() > bs.total_bytes())
+    return fail(EIO, "Node '", bs.name(), "': ", r.bytes, " bytes at ", r.offset, " end past ", bs.total_bytes());
+  return {};
+}
+
+/// True if the driver can take the request as it is.
+bool fits_driver(const BlockDriverState& bs, ByteRange r, const IoVector& iov) {
+  const BlockLimits& l = bs.limits();
+  return is_aligned(r, l.request_alignment) && (l.max_transfer == 0 || r.bytes <= l.max_transfer) &&
+         (l.memory_alignment <= 1 || iov.is_aligned(l.memory_alignment));
+}
+
+/// Bytes of one request in a loop over `left`, no more than `max` (0: no limit), a multiple of `align`.
+uint64_t chunk(uint64_t left, uint64_t max, uint64_t align) {
+  return max == 0 ? left : std::min(left, std::max(align_down(max, align), align));
+}
+
+constexpr uint64_t kMaxBounceBytes = 1u << 20;
+
+/// Reads an aligned range inside the node into memory of any alignment, in pieces the driver can take.
+CoResult<> co_read_pieces(BlockDriverState& bs, ByteRange r, IoVector iov) {
+  const BlockLimits& l = bs.limits();
+  const bool bounce = !iov.is_aligned(l.memory_alignment);
+  const uint64_t limit = bounce ? std::min(kMaxBounceBytes, l.max_transfer ? l.max_transfer : kMaxBounceBytes)
+                                : l.max_transfer;
+  AlignedBuffer buffer;
+  if (bounce) co_await or_return(buffer.allocate(l.memory_alignment, std::min(limit, r.bytes)));
+  for (uint64_t done = 0; done < r.bytes;) {
+    const uint64_t n = chunk(r.bytes - done, limit, l.request_alignment);
+    const ByteRange part{r.offset + done, n};
+    const IoVector target = iov.slice(done, n);
+    co_await or_return(co_await bs.co_preadv(part, bounce ? buffer.iov(n) : target));
+    if (bounce) target.copy_from(buffer.data());
+    done += n;
+  }
+  co_return Result<>();
+}
+
+CoResult<> co_write_pieces(BlockDriverState& bs, ByteRange r, IoVector iov) {
+  const BlockLimits& l = bs.limits();
+  const bool bounce = !iov.is_aligned(l.memory_alignment);
+  const uint64_t limit = bounce ? std::min(kMaxBounceBytes, l.max_transfer ? l.max_transfer : kMaxBounceBytes)
+                                : l.max_transfer;
+  AlignedBuffer buffer;
+  if (bounce) co_await or_return(buffer.allocate(l.memory_alignment, std::min(limit, r.bytes)));
+  for (uint64_t done = 0; done < r.bytes;) {
+    const uint64_t n = chunk(r.bytes - done, limit, l.request_alignment);
+    const ByteRange part{r.offset + done, n};
+    const IoVector source = iov.slice(done, n);
+    if (bounce) source.copy_to(buffer.data());
+    co_await or_return(co_await bs.co_pwritev(part, bounce ? buffer.iov(n) : source));
+    done += n;
+  }
+  co_return Result<>();
+}
+
+/// A read that the driver cannot take as it is: past the end, unaligned, or too large.
+CoResult<> co_read_general(BlockDriverState& bs, ByteRange r, IoVector iov) {
+  co_await or_return(check_range(bs, r));
+  const uint64_t end = bs.total_bytes();
+  if (r.end() > end) {
+    const uint64_t inside = r.offset < end ? end - r.offset : 0;
+    iov.slice(inside).zero();
+    r.bytes = inside;
+    iov = iov.slice(0, inside);
+  }
+  if (r.bytes == 0) co_return Result<>();
+  const uint64_t align = bs.limits().request_alignment;
+  if (is_aligned(r, align)) co_return co_await co_read_pieces(bs, r, iov);
+
+  // The first and last unit in full go through a buffer; so does what lies between, in bounded steps.
+  AlignedBuffer buffer;
+  const uint64_t first = align_down(r.offset, align), last = align_up(r.end(), align);
+  const uint64_t step = std::max<uint64_t>(align, align_down(kMaxBounceBytes, align));
+  co_await or_return(buffer.allocate(std::max<uint64_t>(bs.limits().memory_alignment, 16),
+                                     std::min(step, last - first)));
+  for (uint64_t at = first; at < last;) {
+    const uint64_t n = std::min(step, last - at);
+    const ByteRange part{at, n};
+    co_await or_return(co_await co_read_pieces(bs, part, buffer.iov(n)));
+    const uint64_t from = std::max(at, r.offset), to = std::min(at + n, r.end());
+    iov.slice(from - r.offset, to - from).copy_from(buffer.data() + (from - at));
+    at += n;
+  }
+  co_return Result<>();
+}
+
+/// Writes part of a unit: reads it, changes it, writes it back. The caller holds the unit exclusively.
+CoResult<> co_write_partial(BlockDriverState& bs, ByteRange r, IoVector iov) {
+  const uint64_t align = bs.limits().request_alignment;
+  const ByteRange unit{align_down(r.offset, align), align};
+  AlignedBuffer buffer;
+  co_await or_return(buffer.allocate(std::max<uint64_t>(bs.limits().memory_alignment, 16), align));
+  co_await or_return(co_await co_read_general(bs, unit, buffer.iov(align)));
+  iov.copy_to(buffer.data() + (r.offset - unit.offset));
+  co_return co_await co_write_pieces(bs, unit, buffer.iov(align));
+}
+
+CoResult<> co_write_general(BlockDriverState& bs, ByteRange r, IoVector iov) {
+  co_await or_return(check_writable(bs, r));
+  if (r.bytes == 0) co_return Result<>();
+  const uint64_t align = bs.limits().request_alignment;
+  if (align == 1) co_return co_await co_write_pieces(bs, r, iov);
+
+  const bool partial = !is_aligned(r, align);
+  const ByteRange units{align_down(r.offset, align), align_up(r.end(), align) - align_down(r.offset, align)};
+  RangeLock::Guard guard = co_await or_return(co_await bs.write_ranges().co_acquire(units, partial));
+  uint64_t done = 0;
+  if (const uint64_t skew = r.offset & (align - 1); skew != 0) {
+    done = std::min(align - skew, r.bytes);
+    const ByteRange head{r.offset, done};
+    co_await or_return(co_await co_write_partial(bs, head, iov.slice(0, done)));
+  }
+  if (const uint64_t middle = align_down(r.bytes - done, align); middle != 0) {
+    const ByteRange body{r.offset + done, middle};
+    co_await or_return(co_await co_write_pieces(bs, body, iov.slice(done, middle)));
+    done += middle;
+  }
+  if (done < r.bytes) {
+    const ByteRange tail{r.offset + done, r.bytes - done};
+    co_await or_return(co_await co_write_partial(bs, tail, iov.slice(done)));
+  }
+  co_return Result<>();
+}
+
+bool is_zero(const IoVector& iov) {
+  bool zero = true;
+  iov.for_each([&](const void* data, size_t n) {
+    const auto* p = static_cast<const char*>(data);
+    zero = zero && (n == 0 || (p[0] == 0 && std::memcmp(p, p + 1, n - 1) == 0));
+  });
+  return zero;
+}
+
+CoResult<> co_write_real_zeroes(BlockDriverState& bs, ByteRange r) {
+  AlignedBuffer buffer;
+  const uint64_t step = std::min<uint64_t>(r.bytes, kMaxBounceBytes);
+  co_await or_return(buffer.allocate(std::max<uint64_t>(bs.limits().memory_alignment, 16), step));
+  std::memset(buffer.data(), 0, step);
+  for (uint64_t done = 0; done < r.bytes;) {
+    const uint64_t n = std::min(step, r.bytes - done);
+    const ByteRange part{r.offset + done, n};
+    co_await or_return(co_await co_write_general(bs, part, buffer.iov(n)));
+    done += n;
+  }
+  co_return Result<>();
+}
+
+}  // namespace
+
+CoResult<> co_node_preadv(BlockDriverState& bs, ByteRange range, IoVector iov) {
+  if (range.bytes <= kMaxNodeBytes && range.offset <= bs.total_bytes() &&
+      range.bytes <= bs.total_bytes() - range.offset && fits_driver(bs, range, iov)) [[likely]]
+    return bs.co_preadv(range, iov);
+  return co_read_general(bs, range, iov);
+}
+
+CoResult<> co_node_pwritev(BlockDriverState& bs, ByteRange range, IoVector iov) {
+  const DetectZeroes detect = bs.flags().detect_zeroes;
+  if (detect != DetectZeroes::kOff && is_zero(iov))
+    return co_node_pwrite_zeroes(bs, range, detect == DetectZeroes::kUnmap);
+  return co_write_general(bs, range, iov);
+}
+
+CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may_unmap) {
+  co_await or_return(check_writable(bs, range));
+  if (!bs.flags().unmap) may_unmap = false;
+  const BlockLimits& l = bs.limits();
+  const uint64_t align = std::max(l.request_alignment, l.pwrite_zeroes_alignment);
+  const uint64_t first = std::min(align_up(range.offset, align), range.end());
+  const uint64_t last = std::max(align_down(range.end(), align), first);
+  const ByteRange head{range.offset, first - range.offset}, tail{last, range.end() - last};
+  if (head.bytes != 0) co_await or_return(co_await co_write_real_zeroes(bs, head));
+  for (uint64_t at = first; at < last;) {
+    const ByteRange part{at, chunk(last - at, l.max_pwrite_zeroes, align)};
+    Result<> r = co_await bs.co_pwrite_zeroes(part, may_unmap);
+    if (!r && (r.error().errnum() == ENOTSUP || r.error().errnum() == EOPNOTSUPP))
+      r = co_await co_write_real_zeroes(bs, part);
+    co_await or_return(std::move(r));
+    at += part.bytes;
+  }
+  if (tail.bytes != 0) co_await or_return(co_await co_write_real_zeroes(bs, tail));
+  co_return Result<>();
+}
+
+CoResult<> co_node_pdiscard(BlockDriverState& bs, ByteRange range) {
+  co_await or_return(check_writable(bs, range));
+  if (!bs.flags().unmap) co_return Result<>();
+  const BlockLimits& l = bs.limits();
+  const uint64_t first = align_up(range.offset, l.request_alignment);
+  const uint64_t last = align_down(range.end(), l.request_alignment);
+  for (uint64_t at = first; at < last;) {
+    const ByteRange part{at, chunk(last - at, l.max_pdiscard, l.request_alignment)};
+    Result<> r = co_await bs.co_pdiscard(part);
+    if (!r && r.error().errnum() != ENOTSUP && r.error().errnum() != EOPNOTSUPP) co_return r;
+    at += part.bytes;
+  }
+  co_return Result<>();
+}
+
+CoResult<> co_node_flush(BlockDriverState& bs) {
+  if (bs.read_only() || (bs.flags().no_flush && bs.driver().is_protocol)) co_return Result<>();
+  co_return co_await bs.co_flush();
+}
+
+CoResult<BlockStatus> co_node_block_status(BlockDriverState& bs, ByteRange range) {
+  const uint64_t end = bs.total_bytes();
+  if (range.offset >= end || range.bytes == 0) co_return BlockStatus{.bytes = 0, .data = false, .zero = true};
+  range.bytes = std::min(range.bytes, end - range.offset);
+  BlockStatus s = co_await or_return(co_await bs.co_block_status(range));
+  s.bytes = std::clamp<uint64_t>(s.bytes, 1, range.bytes);
+  co_return s;
+}
+
+CoResult<> co_node_truncate(BlockDriverState& bs, uint64_t bytes) {
+  if (bs.read_only()) co_return fail(EACCES, "Image is read-only");
+  if (bytes > kMaxNodeBytes) co_return fail(EFBIG, "Required size too big, it must be at most ", kMaxNodeBytes);
+  co_await or_return(co_await bs.co_truncate(bytes));
+  co_return co_await bs.co_refresh_length();
+}
+
+}  // namespace rhea

@@ -1,0 +1,21 @@
+// The generic request layer, once for all drivers: ranges, alignment, bounce buffers, read-only, zeroes, limits.
+#pragma once
+
+#include "block/graph/block_driver_state.h"
+
+namespace rhea {
+
+// Requests to a node from one of its users; each is checked here, so that a driver sees only what it can take.
+// `range` must lie inside the node for writes (EIO); what a read finds behind its end are zeroes.
+CoResult<> co_node_preadv(BlockDriverState& bs, ByteRange range, IoVector iov);
+CoResult<> co_node_pwritev(BlockDriverState& bs, ByteRange range, IoVector iov);
+/// `may_unmap`: storage may be given back, as far as it then reads as zeroes.
+CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may_unmap);
+/// Advice: what the driver cannot discard stays.
+CoResult<> co_node_pdiscard(BlockDriverState& bs, ByteRange range);
+CoResult<> co_node_flush(BlockDriverState& bs);
+/// Status of the run that starts at range.offset, at most range.bytes long.
+CoResult<BlockStatus> co_node_block_status(BlockDriverState& bs, ByteRange range);
+CoResult<> co_node_truncate(BlockDriverState& bs, uint64_t bytes);
+
+}  // namespace rhea
