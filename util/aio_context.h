@@ -156,6 +156,18 @@ class AioContext {
   void add_hook(LoopHook* hook) { hooks_.push_back(hook); }
   void remove_hook(LoopHook* hook) { std::erase(hooks_, hook); }
 
+  /// Keeps `object` with the loop until the loop ends, found again by `key` (any address that is its own).
+  /// Loop's thread.
+  void attach(const void* key, std::shared_ptr<void> object) {
+    attachments_.emplace_back(key, std::move(object));
+  }
+  /// What attach() was given under `key`, null if nothing. Loop's thread.
+  void* attachment(const void* key) const {
+    for (const auto& [k, object] : attachments_)
+      if (k == key) return object.get();
+    return nullptr;
+  }
+
   /// The earliest deadline among timers on `clock`, INT64_MAX if none. Any thread.
   int64_t next_deadline_ns(const Clock& clock) const;
   /// Runs the timers on `clock` that are due. Loop's thread.
@@ -198,6 +210,7 @@ class AioContext {
   std::vector<TimerQueue> timer_queues_;
   std::vector<std::move_only_function<void()>> running_posted_;  // loop's thread only
   std::vector<std::coroutine_handle<>> running_ready_;           // loop's thread only
+  std::vector<std::pair<const void*, std::shared_ptr<void>>> attachments_;  // loop's thread only
 };
 
 }  // namespace rhea

@@ -170,9 +170,12 @@ BlockErrorAction BlockBackend::error_action(bool is_read, int errnum) const {
     case BlockErrorPolicy::kEnospc:
     case BlockErrorPolicy::kAuto:
       return errnum == ENOSPC ? BlockErrorAction::kStop : BlockErrorAction::kReport;
-    case BlockErrorPolicy::kStop: return BlockErrorAction::kStop;
-    case BlockErrorPolicy::kIgnore: return BlockErrorAction::kIgnore;
-    case BlockErrorPolicy::kReport: break;
+    case BlockErrorPolicy::kStop:
+      return BlockErrorAction::kStop;
+    case BlockErrorPolicy::kIgnore:
+      return BlockErrorAction::kIgnore;
+    case BlockErrorPolicy::kReport:
+      break;
   }
   return BlockErrorAction::kReport;
 }

@@ -14,8 +14,8 @@ namespace rhea {
 
 class GraphWriteLock;
 
-/// What a device that holds a BlockBackend answers and is told. Called on the main loop, under the machine lock
-/// where one is in use.
+/// What a device that holds a BlockBackend answers and is told. Called on the main loop, under the machine
+/// lock where one is in use.
 class BlockDevOps {
  public:
   virtual ~BlockDevOps() = default;

@@ -30,8 +30,8 @@ std::string_view detect_zeroes_name(DetectZeroes d) {
 
 std::string BlockEdge::parent_description() const {
   if (parent_node != nullptr) return str_cat("node '", parent_node->name(), "'");
-  const std::string& id = parent_backend->name().empty() ? parent_backend->device_id_or_path()
-                                                         : parent_backend->name();
+  const std::string& id =
+      parent_backend->name().empty() ? parent_backend->device_id_or_path() : parent_backend->name();
   return id.empty() ? "an unnamed block device" : str_cat("block device '", id, "'");
 }
 
@@ -45,20 +45,28 @@ void BdrvChild::reset() {
   --child.refs_;
 }
 
-CoResult<> BdrvChild::co_preadv(ByteRange range, IoVector iov) const { return co_node_preadv(node(), range, iov); }
+CoResult<> BdrvChild::co_preadv(ByteRange range, IoVector iov) const {
+  return co_node_preadv(node(), range, iov);
+}
 CoResult<> BdrvChild::co_pwritev(ByteRange range, IoVector iov) const {
   return co_node_pwritev(node(), range, iov);
 }
 CoResult<> BdrvChild::co_pwrite_zeroes(ByteRange range, bool may_unmap) const {
   return co_node_pwrite_zeroes(node(), range, may_unmap);
 }
-CoResult<> BdrvChild::co_pdiscard(ByteRange range) const { return co_node_pdiscard(node(), range); }
-CoResult<> BdrvChild::co_flush() const { return co_node_flush(node()); }
+CoResult<> BdrvChild::co_pdiscard(ByteRange range) const {
+  return co_node_pdiscard(node(), range);
+}
+CoResult<> BdrvChild::co_flush() const {
+  return co_node_flush(node());
+}
 CoResult<BlockStatus> BdrvChild::co_block_status(ByteRange range) const {
   return co_node_block_status(node(), range);
 }
 
-BlockDriverState::~BlockDriverState() { assert(parents_.empty()); }
+BlockDriverState::~BlockDriverState() {
+  assert(parents_.empty());
+}
 
 std::vector<const BdrvChild*> BlockDriverState::children() const {
   std::vector<const BdrvChild*> out;
@@ -77,7 +85,9 @@ PermPair BlockDriverState::cumulative_perms() const {
   return sum;
 }
 
-std::string BlockDriverState::exact_filename() const { return file_ ? file_.node().filename() : std::string(); }
+std::string BlockDriverState::exact_filename() const {
+  return file_ ? file_.node().filename() : std::string();
+}
 
 PermPair BlockDriverState::child_perms(const BlockEdge& child, PermPair cumulative) const {
   using namespace blk_perm;
@@ -96,8 +106,19 @@ PermPair BlockDriverState::child_perms(const BlockEdge& child, PermPair cumulati
   return p;
 }
 
-CoResult<> BlockDriverState::co_close() { co_return Result<>(); }
-CoResult<> BlockDriverState::co_check_perm(PermPair) { co_return Result<>(); }
+CoResult<> BlockDriverState::co_close() {
+  co_return Result<>();
+}
+CoResult<> BlockDriverState::co_check_perm(PermPair) {
+  co_return Result<>();
+}
+
+CoResult<> BlockDriverState::co_commit_perm() {
+  co_return Result<>();
+}
+CoResult<> BlockDriverState::co_abort_perm() {
+  co_return Result<>();
+}
 
 CoResult<> BlockDriverState::co_pwritev(ByteRange, IoVector) {
   co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot write");

@@ -108,8 +108,15 @@ class BlockDriverState {
   /// What all users together need, and what all of them allow.
   PermPair cumulative_perms() const;
   bool monitor_owned() const { return monitor_owned_; }
+  /// False while it is being opened.
+  bool is_open() const { return opened_; }
 
   // --- Driver operations: life.
+  /// What file() is to this node; asked before co_open().
+  virtual uint32_t file_role(const OptionTree& options) const {
+    (void)options;
+    return child_role::kImage;
+  }
   /// Opens the node; file() and backing() are there if the driver has them. Called once, on the main loop.
   virtual CoResult<> co_open(OpenContext& ctx) = 0;
   /// Releases what needs waiting for; nothing is in flight. Called once, if co_open() succeeded.
@@ -125,8 +132,9 @@ class BlockDriverState {
   /// Prepares for new cumulative permissions (image locks, reopening); nothing else changes yet.
   virtual CoResult<> co_check_perm(PermPair perms);
   /// After co_check_perm(): makes it so, or forgets it. `needs_drain`: commit only with no request in flight.
-  virtual void commit_perm() {}
-  virtual void abort_perm() {}
+  /// Neither can fail.
+  virtual CoResult<> co_commit_perm();
+  virtual CoResult<> co_abort_perm();
   virtual bool perm_commit_needs_drain() const { return false; }
 
   // --- Driver operations: requests.

@@ -9,7 +9,9 @@ namespace rhea {
 
 bool is_well_formed_id(std::string_view id) {
   auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  auto inner = [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_'; };
+  auto inner = [&](char c) {
+    return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+  };
   return !id.empty() && letter(id[0]) && std::ranges::all_of(id, inner);
 }
 
@@ -60,7 +62,9 @@ uint64_t BlockGraph::add_backend(BlockBackend& backend) {
   return next_serial_++;
 }
 
-void BlockGraph::remove_backend(BlockBackend& backend) { std::erase(backends_, &backend); }
+void BlockGraph::remove_backend(BlockBackend& backend) {
+  std::erase(backends_, &backend);
+}
 
 BlockBackend* BlockGraph::backend_by_serial(uint64_t serial) const {
   auto it = std::ranges::find_if(backends_, [&](const BlockBackend* b) { return b->serial_ == serial; });
@@ -159,8 +163,8 @@ void BlockGraph::set_monitor_owned(GraphWriteLock&, BlockDriverState& node, bool
   monitor_nodes_.erase(it);
 }
 
-CoResult<BdrvChild> BlockGraph::co_attach(GraphWriteLock& lock, BlockDriverState& parent, BlockDriverState& child,
-                                          std::string name, uint32_t role) {
+CoResult<BdrvChild> BlockGraph::co_attach(GraphWriteLock& lock, BlockDriverState& parent,
+                                          BlockDriverState& child, std::string name, uint32_t role) {
   auto edge = std::make_shared<BlockEdge>();
   edge->parent_node = &parent;
   edge->name = std::move(name);

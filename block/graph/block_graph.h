@@ -44,8 +44,8 @@ class [[nodiscard]] DrainedSection {
   std::vector<Held> held_;
 };
 
-/// All nodes, edges and backends of the process. Lives on the main loop, and so does every call, unless it says
-/// otherwise. Before it is destroyed co_shutdown() must have ended.
+/// All nodes, edges and backends of the process. Lives on the main loop, and so does every call, unless it
+/// says otherwise. Before it is destroyed co_shutdown() must have ended.
 class BlockGraph {
  public:
   explicit BlockGraph(AioContext& main_loop);

@@ -9,9 +9,15 @@ namespace rhea {
 
 namespace {
 
-uint64_t align_down(uint64_t v, uint64_t a) { return v & ~(a - 1); }
-uint64_t align_up(uint64_t v, uint64_t a) { return (v + a - 1) & ~(a - 1); }
-bool is_aligned(ByteRange r, uint64_t a) { return ((r.offset | r.bytes) & (a - 1)) == 0; }
+uint64_t align_down(uint64_t v, uint64_t a) {
+  return v & ~(a - 1);
+}
+uint64_t align_up(uint64_t v, uint64_t a) {
+  return (v + a - 1) & ~(a - 1);
+}
+bool is_aligned(ByteRange r, uint64_t a) {
+  return ((r.offset | r.bytes) & (a - 1)) == 0;
+}
 
 Result<> check_range(const BlockDriverState& bs, ByteRange r) {
   if (r.offset > kMaxNodeBytes || r.bytes > kMaxNodeBytes - r.offset)
@@ -23,7 +29,8 @@ Result<> check_writable(const BlockDriverState& bs, ByteRange r) {
   if (bs.read_only()) return fail(EPERM, "Node '", bs.name(), "' is read only");
   TRY(check_range(bs, r));
   if (r.end() > bs.total_bytes())
-    return fail(EIO, "Node '", bs.name(), "': ", r.bytes, " bytes at ", r.offset, " end past ", bs.total_bytes());
+    return fail(EIO, "Node '", bs.name(), "': ", r.bytes, " bytes at ", r.offset, " end past ",
+                bs.total_bytes());
   return {};
 }
 
@@ -45,8 +52,8 @@ constexpr uint64_t kMaxBounceBytes = 1u << 20;
 CoResult<> co_read_pieces(BlockDriverState& bs, ByteRange r, IoVector iov) {
   const BlockLimits& l = bs.limits();
   const bool bounce = !iov.is_aligned(l.memory_alignment);
-  const uint64_t limit = bounce ? std::min(kMaxBounceBytes, l.max_transfer ? l.max_transfer : kMaxBounceBytes)
-                                : l.max_transfer;
+  const uint64_t limit =
+      bounce ? std::min(kMaxBounceBytes, l.max_transfer ? l.max_transfer : kMaxBounceBytes) : l.max_transfer;
   AlignedBuffer buffer;
   if (bounce) co_await or_return(buffer.allocate(l.memory_alignment, std::min(limit, r.bytes)));
   for (uint64_t done = 0; done < r.bytes;) {
@@ -63,8 +70,8 @@ CoResult<> co_read_pieces(BlockDriverState& bs, ByteRange r, IoVector iov) {
 CoResult<> co_write_pieces(BlockDriverState& bs, ByteRange r, IoVector iov) {
   const BlockLimits& l = bs.limits();
   const bool bounce = !iov.is_aligned(l.memory_alignment);
-  const uint64_t limit = bounce ? std::min(kMaxBounceBytes, l.max_transfer ? l.max_transfer : kMaxBounceBytes)
-                                : l.max_transfer;
+  const uint64_t limit =
+      bounce ? std::min(kMaxBounceBytes, l.max_transfer ? l.max_transfer : kMaxBounceBytes) : l.max_transfer;
   AlignedBuffer buffer;
   if (bounce) co_await or_return(buffer.allocate(l.memory_alignment, std::min(limit, r.bytes)));
   for (uint64_t done = 0; done < r.bytes;) {
@@ -96,8 +103,8 @@ CoResult<> co_read_general(BlockDriverState& bs, ByteRange r, IoVector iov) {
   AlignedBuffer buffer;
   const uint64_t first = align_down(r.offset, align), last = align_up(r.end(), align);
   const uint64_t step = std::max<uint64_t>(align, align_down(kMaxBounceBytes, align));
-  co_await or_return(buffer.allocate(std::max<uint64_t>(bs.limits().memory_alignment, 16),
-                                     std::min(step, last - first)));
+  co_await or_return(
+      buffer.allocate(std::max<uint64_t>(bs.limits().memory_alignment, 16), std::min(step, last - first)));
   for (uint64_t at = first; at < last;) {
     const uint64_t n = std::min(step, last - at);
     const ByteRange part{at, n};
@@ -238,7 +245,8 @@ CoResult<BlockStatus> co_node_block_status(BlockDriverState& bs, ByteRange range
 
 CoResult<> co_node_truncate(BlockDriverState& bs, uint64_t bytes) {
   if (bs.read_only()) co_return fail(EACCES, "Image is read-only");
-  if (bytes > kMaxNodeBytes) co_return fail(EFBIG, "Required size too big, it must be at most ", kMaxNodeBytes);
+  if (bytes > kMaxNodeBytes)
+    co_return fail(EFBIG, "Required size too big, it must be at most ", kMaxNodeBytes);
   co_await or_return(co_await bs.co_truncate(bytes));
   co_return co_await bs.co_refresh_length();
 }

@@ -1,12 +1,13 @@
-// The generic request layer, once for all drivers: ranges, alignment, bounce buffers, read-only, zeroes, limits.
+// The generic request layer, once for all drivers: ranges, alignment, bounce buffers, read-only, zeroes,
+// limits.
 #pragma once
 
 #include "block/graph/block_driver_state.h"
 
 namespace rhea {
 
-// Requests to a node from one of its users; each is checked here, so that a driver sees only what it can take.
-// `range` must lie inside the node for writes (EIO); what a read finds behind its end are zeroes.
+// Requests to a node from one of its users; each is checked here, so that a driver sees only what it can
+// take. `range` must lie inside the node for writes (EIO); what a read finds behind its end are zeroes.
 CoResult<> co_node_preadv(BlockDriverState& bs, ByteRange range, IoVector iov);
 CoResult<> co_node_pwritev(BlockDriverState& bs, ByteRange range, IoVector iov);
 /// `may_unmap`: storage may be given back, as far as it then reads as zeroes.

@@ -5,7 +5,8 @@
 namespace rhea {
 
 std::string_view option_origin_name(OptionOrigin o) {
-  static constexpr std::string_view kNames[] = {"explicit", "json", "filename", "inherited", "default", "image"};
+  static constexpr std::string_view kNames[] = {"explicit",  "json",    "filename",
+                                                "inherited", "default", "image"};
   return kNames[static_cast<size_t>(o)];
 }
 
@@ -141,9 +142,10 @@ Result<std::optional<uint64_t>> OptionTree::take_size(std::string_view key) {
   uint64_t size = 0;
   if (e->value.is_string()) {
     if (parse_size(e->value.as_string(), size)) return std::optional<uint64_t>(size);
-    return Failure(Error(EINVAL, str_cat("Parameter '", key, "' expects a size"))
-                       .with_hint("Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
-                                  "and exabytes, respectively."));
+    return Failure(
+        Error(EINVAL, str_cat("Parameter '", key, "' expects a size"))
+            .with_hint("Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+                       "and exabytes, respectively."));
   }
   return fail(EINVAL, "Parameter '", key, "' expects a non-negative number below 2^64");
 }

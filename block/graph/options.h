@@ -55,7 +55,8 @@ class OptionTree {
   Result<std::optional<uint64_t>> take_size(std::string_view key);
   Result<std::optional<uint64_t>> take_number(std::string_view key);
   /// One of `choices` by its position; `fail_text` is the message for anything else.
-  Result<std::optional<size_t>> take_choice(std::string_view key, std::initializer_list<std::string_view> choices,
+  Result<std::optional<size_t>> take_choice(std::string_view key,
+                                            std::initializer_list<std::string_view> choices,
                                             std::string_view fail_text = {});
 
   /// Keys nobody consumed, in order.

@@ -12,9 +12,9 @@ Result<> check_parent_conflicts(const BlockDriverState& node) {
       const uint32_t clash = user->perms.perm & ~strict->perms.shared;
       if (user == strict || clash == 0) continue;
       return fail(EPERM, "Permission conflict on node '", node.name(), "': permissions '", perm_names(clash),
-                  "' are both required by ", user->parent_description(), " (uses node '", node.name(), "' as '",
-                  user->name, "' child) and unshared by ", strict->parent_description(), " (uses node '",
-                  node.name(), "' as '", strict->name, "' child).");
+                  "' are both required by ", user->parent_description(), " (uses node '", node.name(),
+                  "' as '", user->name, "' child) and unshared by ", strict->parent_description(),
+                  " (uses node '", node.name(), "' as '", strict->name, "' child).");
     }
   }
   return {};
@@ -72,18 +72,19 @@ CoResult<> PermTransaction::co_run(GraphWriteLock& lock, BlockDriverState& start
   Result<> ready = co_await co_prepare(prepared);
   if (!ready) {
     // The one that failed has cleaned up after itself.
-    for (size_t i = 0; i < prepared; ++i) if (steps_[i].node->opened_) steps_[i].node->abort_perm();
+    for (size_t i = 0; i < prepared; ++i)
+      if (steps_[i].node->opened_) co_await or_return(co_await steps_[i].node->co_abort_perm());
     roll_back_edges();
     co_return ready;
   }
   for (Step& step : steps_) {
     if (!step.node->opened_) continue;
     if (!step.node->perm_commit_needs_drain()) {
-      step.node->commit_perm();
+      co_await or_return(co_await step.node->co_commit_perm());
       continue;
     }
     DrainedSection drained = co_await or_return(co_await graph_.co_drain(lock, *step.node));
-    step.node->commit_perm();
+    co_await or_return(co_await step.node->co_commit_perm());
   }
   co_return Result<>();
 }

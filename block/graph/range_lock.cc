@@ -4,7 +4,8 @@ namespace rhea {
 
 bool RangeLock::conflicts(ByteRange range, bool exclusive) const {
   for (const Held& h : held_)
-    if ((exclusive || h.exclusive) && h.range.offset < range.end() && range.offset < h.range.end()) return true;
+    if ((exclusive || h.exclusive) && h.range.offset < range.end() && range.offset < h.range.end())
+      return true;
   return false;
 }
 

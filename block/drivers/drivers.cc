@@ -1,0 +1,11 @@
+#include "block/drivers/drivers.h"
+
+namespace rhea {
+
+void register_block_drivers(BlockGraph& graph) {
+  for (const BlockDriver* d :
+       {&kFileDriver, &kHostDeviceDriver, &kHostCdromDriver, &kNullCoDriver, &kRawDriver})
+    graph.register_driver(*d);
+}
+
+}  // namespace rhea

@@ -1,0 +1,17 @@
+// The drivers that are built in.
+#pragma once
+
+#include "block/graph/block_graph.h"
+
+namespace rhea {
+
+/// Makes all built-in drivers known to `graph`.
+void register_block_drivers(BlockGraph& graph);
+
+extern const BlockDriver kFileDriver;
+extern const BlockDriver kHostDeviceDriver;
+extern const BlockDriver kHostCdromDriver;
+extern const BlockDriver kNullCoDriver;
+extern const BlockDriver kRawDriver;
+
+}  // namespace rhea

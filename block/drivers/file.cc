@@ -1,0 +1,282 @@
+#include "block/drivers/file.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "block/drivers/drivers.h"
+#include "block/drivers/file_locks.h"
+#include "block/graph/aligned_buffer.h"
+#include "util/log.h"
+#include "util/thread_pool.h"
+
+namespace rhea {
+
+// --- Opening.
+
+Result<> FileNode::take_options(OptionTree& options) {
+  path_ = TRY(options.take_string("filename")).value_or("");
+  const auto aio = TRY(options.take_choice("aio", {"threads", "native", "io_uring"}));
+  if (aio == 1u)
+    return fail(ENOTSUP,
+                "aio=native was specified, but is not supported in this build; use aio=io_uring or threads");
+  aio_ = aio == 2u ? AioKind::kIoUring : AioKind::kThreads;
+  const auto locking = TRY(options.take_choice("locking", {"auto", "on", "off"}));
+  locking_ = static_cast<Locking>(locking.value_or(0));
+  if (path_.starts_with("/dev/fdset/"))
+    return fail(ENOTSUP, "Could not open '", path_, "': file descriptor sets are not supported");
+  return {};
+}
+
+Result<UniqueFd> FileNode::open_path(bool writable) const {
+  const int flags =
+      (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | (flags_.direct ? O_DIRECT : 0) | open_flags();
+  int fd = -1;
+  do {
+    fd = ::open(path_.c_str(), flags);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return fail_errno(errno, "Could not open '", path_, "'");
+  return UniqueFd(fd);
+}
+
+Result<> FileNode::check_type(const struct stat& st) const {
+  if (!S_ISREG(st.st_mode)) return fail(EINVAL, "'file' driver requires '", path_, "' to be a regular file");
+  return {};
+}
+
+/// Direct I/O asks for whole logical blocks of the storage; reading tells how large they are.
+void FileNode::probe_direct_alignment() {
+  constexpr uint32_t kPage = 4096;
+  AlignedBuffer buffer;
+  if (!buffer.allocate(kPage, kPage)) return;
+  alignment_ = memory_alignment_ = kPage;
+  for (uint32_t size = kSectorBytes; size < kPage; size *= 2) {
+    if (::pread(fd_.get(), buffer.data(), size, 0) < 0) continue;
+    alignment_ = size;
+    break;
+  }
+  for (uint32_t size = kSectorBytes; size < kPage; size *= 2) {
+    if (::pread(fd_.get(), buffer.data() + size, kPage - size < alignment_ ? 0 : alignment_, 0) < 0) continue;
+    memory_alignment_ = size;
+    break;
+  }
+}
+
+/// On a pool thread.
+Result<> FileNode::open_and_inspect() {
+  writable_ = !flags_.read_only && !dynamic_access();
+  fd_ = TRY(open_path(writable_));
+  struct stat st {};
+  if (::fstat(fd_.get(), &st) != 0) return fail_errno(errno, "Could not stat '", path_, "'");
+  TRY(check_type(st));
+  is_block_device_ = S_ISBLK(st.st_mode);
+  if (flags_.direct) probe_direct_alignment();
+  return {};
+}
+
+CoResult<> FileNode::co_open(OpenContext& ctx) {
+  co_await or_return(take_options(ctx.options));
+  if (aio_ == AioKind::kIoUring) std::ignore = co_await or_return(engine());
+  auto work = [this] { return open_and_inspect(); };
+  co_return co_await thread_pool().co_run(work);
+}
+
+CoResult<> FileNode::co_close() {
+  auto work = [this] {
+    fd_.reset();  // gives back the locks
+    return 0;
+  };
+  std::ignore = co_await thread_pool().co_run(work);
+  co_return Result<>();
+}
+
+void FileNode::refresh_limits(BlockLimits& limits) const {
+  limits.request_alignment = alignment_;
+  limits.memory_alignment = memory_alignment_;
+  constexpr uint64_t kMaxTransfer = 0x7ffff000;  // of one readv on Linux
+  limits.max_transfer = kMaxTransfer;
+}
+
+// --- Permissions: image locks, and write access only while somebody writes.
+
+CoResult<> FileNode::co_check_perm(PermPair perms) {
+  const bool wants_write =
+      (perms.perm & (blk_perm::kWrite | blk_perm::kWriteUnchanged | blk_perm::kResize)) != 0;
+  auto work = [&]() -> Result<> {
+    next_perms_ = perms;
+    next_writable_ = dynamic_access() ? wants_write : writable_;
+    if (next_writable_ != writable_) next_fd_ = TRY(open_path(next_writable_));
+    if (locking_ == Locking::kOff) return {};
+    // A second descriptor has locks of its own; those of the first stay until it is closed.
+    const PermPair held = next_fd_ ? PermPair{} : locked_;
+    const int fd = next_fd_ ? next_fd_.get() : fd_.get();
+    Result<> locks = image_lock::acquire(fd, held, perms);
+    if (locks) return {};
+    next_fd_.reset();
+    return Failure(
+        std::move(locks).error().with_hint(str_cat("Is another process using the image [", path_, "]?")));
+  };
+  co_return co_await thread_pool().co_run(work);
+}
+
+CoResult<> FileNode::co_commit_perm() {
+  auto work = [&] {
+    if (next_fd_) {
+      fd_ = std::move(next_fd_);
+      writable_ = next_writable_;
+    } else if (locking_ != Locking::kOff) {
+      image_lock::release(fd_.get(), locked_, next_perms_);
+    }
+    locked_ = next_perms_;
+    return 0;
+  };
+  std::ignore = co_await thread_pool().co_run(work);
+  co_return Result<>();
+}
+
+CoResult<> FileNode::co_abort_perm() {
+  auto work = [&] {
+    if (next_fd_)
+      next_fd_.reset();
+    else if (locking_ != Locking::kOff)
+      image_lock::release(fd_.get(), next_perms_, locked_);
+    return 0;
+  };
+  std::ignore = co_await thread_pool().co_run(work);
+  co_return Result<>();
+}
+
+// --- Requests.
+
+CoResult<> FileNode::co_preadv(ByteRange range, IoVector iov) {
+  AioEngine* e = co_await or_return(engine());
+  co_return co_await e->co_preadv(fd_.get(), range, iov);
+}
+
+CoResult<> FileNode::co_pwritev(ByteRange range, IoVector iov) {
+  AioEngine* e = co_await or_return(engine());
+  co_return co_await e->co_pwritev(fd_.get(), range, iov);
+}
+
+CoResult<> FileNode::co_flush() {
+  // After a failed flush the kernel may have dropped the dirty pages: a later success would be a lie.
+  if (const int err = flush_error_.load()) co_return fail_errno(err, "Cannot flush '", path_, "'");
+  AioEngine* e = co_await or_return(engine());
+  Result<> r = co_await e->co_fdatasync(fd_.get());
+  if (!r) flush_error_ = r.error().errnum();
+  co_return r;
+}
+
+CoResult<> FileNode::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
+  auto work = [&] {
+    const auto at = static_cast<off_t>(range.offset), n = static_cast<off_t>(range.bytes);
+    if (is_block_device_) {
+      uint64_t r[2] = {range.offset, range.bytes};
+      return ::ioctl(fd_.get(), BLKZEROOUT, r) == 0 ? 0 : errno;
+    }
+    if (may_unmap && can_punch_) {
+      if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n) == 0) return 0;
+      if (errno != EOPNOTSUPP) return errno;
+      can_punch_ = false;
+    }
+    if (!can_zero_range_) return ENOTSUP;
+    if (::fallocate(fd_.get(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, n) == 0) return 0;
+    if (errno == EOPNOTSUPP) can_zero_range_ = false;
+    return errno;
+  };
+  const int err = co_await thread_pool().co_run(work);
+  if (err != 0)
+    co_return fail_errno(err == EOPNOTSUPP ? ENOTSUP : err, "Cannot write zeroes to '", path_, "'");
+  co_return Result<>();
+}
+
+CoResult<> FileNode::co_pdiscard(ByteRange range) {
+  auto work = [&] {
+    if (is_block_device_) {
+      uint64_t r[2] = {range.offset, range.bytes};
+      return ::ioctl(fd_.get(), BLKDISCARD, r) == 0 ? 0 : errno;
+    }
+    const auto at = static_cast<off_t>(range.offset), n = static_cast<off_t>(range.bytes);
+    return ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n) == 0 ? 0 : errno;
+  };
+  const int err = co_await thread_pool().co_run(work);
+  if (err != 0) co_return fail_errno(err, "Cannot discard in '", path_, "'");
+  co_return Result<>();
+}
+
+CoResult<BlockStatus> FileNode::co_block_status(ByteRange range) {
+  auto work = [&] {
+    const auto at = static_cast<off_t>(range.offset);
+    BlockStatus s{.bytes = range.bytes, .offset_valid = true, .host_offset = range.offset};
+    const off_t data = ::lseek(fd_.get(), at, SEEK_DATA);
+    if (data < 0 && errno != ENXIO) return s;  // the file system does not tell
+    if (data != at) {
+      s.data = false;
+      s.zero = true;
+      if (data > at) s.bytes = static_cast<uint64_t>(data - at);
+      return s;
+    }
+    const off_t hole = ::lseek(fd_.get(), at, SEEK_HOLE);
+    if (hole > at) s.bytes = static_cast<uint64_t>(hole - at);
+    return s;
+  };
+  BlockStatus s = co_await thread_pool().co_run(work);
+  s.bytes = std::min(s.bytes, range.bytes);
+  co_return s;
+}
+
+CoResult<uint64_t> FileNode::co_getlength() {
+  auto work = [&]() -> Result<uint64_t> {
+    uint64_t bytes = 0;
+    if (is_block_device_) {
+      if (::ioctl(fd_.get(), BLKGETSIZE64, &bytes) != 0)
+        return fail_errno(errno, "Cannot get the size of '", path_, "'");
+      return bytes;
+    }
+    const off_t end = ::lseek(fd_.get(), 0, SEEK_END);
+    if (end < 0) return fail_errno(errno, "Cannot get the size of '", path_, "'");
+    return static_cast<uint64_t>(end);
+  };
+  co_return co_await thread_pool().co_run(work);
+}
+
+CoResult<> FileNode::co_truncate(uint64_t bytes) {
+  auto work = [&]() -> Result<> {
+    if (is_block_device_) return fail(ENOTSUP, "Cannot resize device files");
+    if (::ftruncate(fd_.get(), static_cast<off_t>(bytes)) != 0)
+      return fail_errno(errno, "Failed to resize file");
+    return {};
+  };
+  co_return co_await thread_pool().co_run(work);
+}
+
+CoResult<uint64_t> FileNode::co_allocated_size() {
+  auto work = [&]() -> Result<uint64_t> {
+    struct stat st {};
+    if (::fstat(fd_.get(), &st) != 0) return fail_errno(errno, "Could not stat '", path_, "'");
+    constexpr uint64_t kStatBlockBytes = 512;
+    return static_cast<uint64_t>(st.st_blocks) * kStatBlockBytes;
+  };
+  co_return co_await thread_pool().co_run(work);
+}
+
+namespace {
+Result<> parse_file_filename(const std::string& filename, OptionTree& options) {
+  constexpr std::string_view kPrefix = "file:";
+  if (filename.starts_with(kPrefix))
+    options.set("filename", filename.substr(kPrefix.size()), OptionOrigin::kFilename);
+  return {};
+}
+}  // namespace
+
+const BlockDriver kFileDriver = {
+    .name = "file",
+    .is_protocol = true,
+    .needs_filename = true,
+    .protocol_name = "file",
+    .parse_filename = parse_file_filename,
+    .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<FileNode>(); },
+};
+
+}  // namespace rhea

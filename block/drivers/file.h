@@ -1,0 +1,71 @@
+// file, host_device, host_cdrom: a node whose bytes are those of a file or device of the host.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <string>
+
+#include "block/aio/engine.h"
+#include "block/graph/block_driver_state.h"
+#include "util/unique_fd.h"
+
+namespace rhea {
+
+class FileNode : public BlockDriverState {
+ public:
+  CoResult<> co_open(OpenContext& ctx) override;
+  CoResult<> co_close() override;
+  void refresh_limits(BlockLimits& limits) const override;
+  std::string exact_filename() const override { return path_; }
+
+  CoResult<> co_check_perm(PermPair perms) override;
+  CoResult<> co_commit_perm() override;
+  CoResult<> co_abort_perm() override;
+  bool perm_commit_needs_drain() const override { return static_cast<bool>(next_fd_); }
+
+  CoResult<> co_preadv(ByteRange range, IoVector iov) override;
+  CoResult<> co_pwritev(ByteRange range, IoVector iov) override;
+  CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override;
+  CoResult<> co_pdiscard(ByteRange range) override;
+  CoResult<> co_flush() override;
+  CoResult<BlockStatus> co_block_status(ByteRange range) override;
+  CoResult<uint64_t> co_getlength() override;
+  CoResult<> co_truncate(uint64_t bytes) override;
+  CoResult<uint64_t> co_allocated_size() override;
+
+ protected:
+  /// Whether what `st` describes is for this driver. Pool thread.
+  virtual Result<> check_type(const struct stat& st) const;
+  /// Extra flags for open().
+  virtual int open_flags() const { return 0; }
+  int fd() const { return fd_.get(); }
+
+ private:
+  enum class Locking : uint8_t { kAuto, kOn, kOff };
+  Result<> take_options(OptionTree& options);
+  Result<UniqueFd> open_path(bool writable) const;
+  Result<> open_and_inspect();
+  void probe_direct_alignment();
+  bool dynamic_access() const { return flags_.auto_read_only && !flags_.read_only; }
+  Result<AioEngine*> engine() const { return aio_engine(aio_); }
+
+  std::string path_;
+  AioKind aio_ = AioKind::kThreads;
+  Locking locking_ = Locking::kAuto;
+  bool is_block_device_ = false;
+  uint32_t alignment_ = 1;
+  uint32_t memory_alignment_ = 1;
+  UniqueFd fd_;
+  bool writable_ = false;  ///< how fd_ was opened
+  PermPair locked_;        ///< what is locked on fd_
+  std::atomic<int> flush_error_{0};
+  std::atomic<bool> can_punch_{true}, can_zero_range_{true};
+
+  // Between co_check_perm() and commit or abort.
+  PermPair next_perms_;
+  UniqueFd next_fd_;
+  bool next_writable_ = false;
+};
+
+}  // namespace rhea

@@ -1,0 +1,111 @@
+// raw: shows bytes [offset, offset + size) of its child, by default all of them, as a whole disk.
+#include <array>
+
+#include "block/drivers/drivers.h"
+#include "block/graph/node_opener.h"
+
+namespace rhea {
+
+namespace {
+
+class RawNode final : public BlockDriverState {
+ public:
+  uint32_t file_role(const OptionTree& options) const override {
+    const bool whole = !options.has("offset") && !options.has("size");
+    return child_role::kPrimary | (whole ? child_role::kFiltered : child_role::kData);
+  }
+
+  CoResult<> co_open(OpenContext& ctx) override {
+    offset_ = (co_await or_return(ctx.options.take_size("offset"))).value_or(0);
+    const std::optional<uint64_t> size = co_await or_return(ctx.options.take_size("size"));
+    co_await or_return(check_window(size));
+    has_size_ = size.has_value();
+    size_ = size.value_or(0);
+    co_return Result<>();
+  }
+
+  PermPair child_perms(const BlockEdge& child, PermPair cumulative) const override {
+    PermPair p = cumulative;
+    // A window does not move with the file's end, so nobody may move that.
+    if ((child.role & child_role::kFiltered) == 0) p.shared &= ~blk_perm::kResize;
+    return p;
+  }
+
+  CoResult<> co_preadv(ByteRange range, IoVector iov) override {
+    return file_.co_preadv(ByteRange{range.offset + offset_, range.bytes}, iov);
+  }
+  CoResult<> co_pwritev(ByteRange range, IoVector iov) override {
+    const ByteRange host{range.offset + offset_, range.bytes};
+    if (flags_.probed && range.offset < kProbeBytes) return co_write_probed(range, host, iov);
+    return file_.co_pwritev(host, iov);
+  }
+  CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override {
+    return file_.co_pwrite_zeroes(ByteRange{range.offset + offset_, range.bytes}, may_unmap);
+  }
+  CoResult<> co_pdiscard(ByteRange range) override {
+    return file_.co_pdiscard(ByteRange{range.offset + offset_, range.bytes});
+  }
+  CoResult<> co_flush() override { return file_.co_flush(); }
+  CoResult<BlockStatus> co_block_status(ByteRange range) override {
+    const ByteRange host{range.offset + offset_, range.bytes};
+    BlockStatus s = co_await or_return(co_await file_.co_block_status(host));
+    if (s.offset_valid) s.host_offset = host.offset;
+    co_return s;
+  }
+  CoResult<uint64_t> co_getlength() override {
+    if (has_size_) co_return size_;
+    const uint64_t whole = file_.node().total_bytes();
+    co_return whole > offset_ ? whole - offset_ : 0;
+  }
+  CoResult<> co_truncate(uint64_t bytes) override {
+    if (has_size_) co_return fail(ENOTSUP, "Cannot resize fixed-size raw disks");
+    if (bytes > kMaxNodeBytes - offset_) co_return fail(EINVAL, "Disk size too large for the chosen offset");
+    BlockDriverState& file = file_.node();
+    co_await or_return(co_await file.co_truncate(bytes + offset_));
+    co_return co_await file.co_refresh_length();
+  }
+
+ private:
+  static constexpr uint64_t kProbeBytes = 512;
+
+  Result<> check_window(std::optional<uint64_t> size) const {
+    const uint64_t whole = file_.node().total_bytes();
+    if (offset_ > whole)
+      return fail(EINVAL, "Offset (", offset_, ") cannot be greater than size of the containing file (",
+                  whole, ")");
+    if (!size) return {};
+    if (*size > whole - offset_)
+      return fail(EINVAL, "The sum of offset (", offset_, ") and size (", *size,
+                  ") has to be smaller or equal to the  actual size of the containing file (", whole, ")");
+    if (*size % kSectorBytes != 0) return fail(EINVAL, "Specified size is not multiple of ", kSectorBytes);
+    return {};
+  }
+
+  /// The format was guessed: a guest must not be able to make its disk look like another format next time.
+  CoResult<> co_write_probed(ByteRange range, ByteRange host, IoVector iov) {
+    std::array<uint8_t, kProbeBytes> head;
+    const IoVector view(head.data(), head.size());
+    co_await or_return(co_await file_.co_preadv(ByteRange(offset_, kProbeBytes), view));
+    const size_t n = std::min<uint64_t>(kProbeBytes - range.offset, range.bytes);
+    iov.slice(0, n).copy_to(head.data() + range.offset);
+    if (looks_formatted(graph(), head))
+      co_return fail(EPERM, "Node '", name(),
+                     "': the guest may not write an image header to a probed raw image");
+    co_return co_await file_.co_pwritev(host, iov);
+  }
+
+  uint64_t offset_ = 0;
+  uint64_t size_ = 0;
+  bool has_size_ = false;
+};
+
+}  // namespace
+
+const BlockDriver kRawDriver = {
+    .name = "raw",
+    // Anything can be a raw image, so anything else that is recognised goes first.
+    .probe = [](std::span<const uint8_t>) { return 1; },
+    .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<RawNode>(); },
+};
+
+}  // namespace rhea

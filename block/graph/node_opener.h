@@ -1,0 +1,68 @@
+// NodeOpener: the steps of opening one node, in their fixed order (block/graph/open.h).
+#pragma once
+
+#include <optional>
+
+#include "block/graph/open.h"
+
+namespace rhea {
+
+/// What a child takes over from the node above it where its own options are silent.
+struct ParentOptions {
+  OpenFlags flags;
+  uint32_t role = 0;
+};
+
+class NodeOpener {
+ public:
+  NodeOpener(BlockGraph& graph, OpenRequest request, const ParentOptions* parent)
+      : graph_(graph),
+        parent_(parent),
+        filename_(std::move(request.filename)),
+        reference_(std::move(request.reference)),
+        options_(std::move(request.options)),
+        user_supplied_name_(request.user_supplied_name) {}
+  CoResult<NodeRef> co_run();
+
+ private:
+  // In the order they run.
+  CoResult<NodeRef> co_find_reference();
+  Result<> merge_json_filename();
+  void inherit();
+  CoResult<> co_fill_options();
+  CoResult<> co_guess_protocol(const std::string& name, bool parse_filename);
+  Result<> take_flags();
+  Result<> handle_backing();
+  CoResult<> co_open_file_child();
+  CoResult<> co_probe();
+  Result<> check_common();
+  CoResult<> co_open_driver();
+  CoResult<> co_finish_node();
+  Result<> check_leftover() const;
+
+  BlockGraph& graph_;
+  const ParentOptions* parent_;
+  std::string filename_;
+  std::string reference_;
+  OptionTree options_;
+  bool user_supplied_name_;
+  bool protocol_ = false;
+  const BlockDriver* driver_ = nullptr;
+  OptionTree explicit_options_;
+  OptionTree effective_options_;
+  OpenFlags flags_;
+  std::string node_name_;
+  NodeRef file_;
+  NodeRef node_;
+};
+
+/// "nbd" of "nbd:rest"; empty if `filename` names no protocol (a colon only counts before the first slash).
+std::string_view protocol_prefix(std::string_view filename);
+
+/// The format an image that begins with `head` has: a registered driver, or null with `foreign` set if it is
+/// a format this program does not know how to read, or null.
+const BlockDriver* probe_format(const BlockGraph& graph, std::span<const uint8_t> head, bool* foreign);
+/// True if `head` would be taken for something else than a raw image.
+bool looks_formatted(const BlockGraph& graph, std::span<const uint8_t> head);
+
+}  // namespace rhea
