@@ -47,6 +47,12 @@ struct LinuxBoot {
 // Error: not a bzImage, the command line is too long, or kernel or initrd do not fit into RAM.
 Result<LinuxBoot> prepare_linux_boot(LinuxBootRequest request);
 
+// The same with kernel and initrd read from files; an empty initrd path means none. Blocks on the files, so
+// it belongs to start-up. Errors: `could not load kernel 'PATH': REASON`, `could not load initrd 'PATH':
+// REASON`.
+Result<LinuxBoot> load_linux_boot(const std::string& kernel_path, const std::string& initrd_path,
+                                  std::string command_line, uint64_t ram_below_4g);
+
 // The "vid_mode" that a "vga=" option in `command_line` asks for: normal, ext, ask, or a number.
 // 0xffff (normal) without the option; the last one wins. Error: not a mode.
 Result<uint16_t> linux_video_mode(std::string_view command_line);

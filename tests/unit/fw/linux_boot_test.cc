@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "tests/unit/fw/fake_firmware.h"
@@ -137,6 +140,29 @@ TEST(LinuxBootErrors, AHugeDeclaredCommandLineLimitIsStillBounded) {
   for (size_t at = 0x238; at < 0x23c; at++) r.kernel[at] = 0xff;
   r.command_line = std::string(600'000, 'x');
   EXPECT_NE(error_of(r).find("too long"), std::string::npos);
+}
+
+TEST(LinuxBootFiles, AreReadAndErrorsNameThem) {
+  std::string folder = testing::TempDir() + "rhea-linux-boot-XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  Bytes image = make_image({});
+  std::ofstream(folder + "/kernel", std::ios::binary)
+      .write(reinterpret_cast<const char*>(image.data()), static_cast<long>(image.size()));
+  std::ofstream(folder + "/initrd") << "initrd";
+  auto boot = load_linux_boot(folder + "/kernel", folder + "/initrd", "quiet", 0x1000'0000);
+  ASSERT_TRUE(boot);
+  EXPECT_EQ(boot->kernel.size(), 5000u);
+  EXPECT_EQ(boot->initrd.size(), 6u);
+  auto message = [&](const std::string& kernel, const std::string& initrd) {
+    return load_linux_boot(kernel, initrd, "", 0x1000'0000).error().message();
+  };
+  EXPECT_EQ(message("/none/k", ""), "could not load kernel '/none/k': No such file or directory");
+  EXPECT_EQ(message(folder, ""), "could not load kernel '" + folder + "': Is a directory");
+  EXPECT_EQ(message("/dev/null", ""),
+            "could not load kernel '/dev/null': kernel image of 0 bytes is cut short");
+  EXPECT_EQ(message(folder + "/kernel", "/none/i"),
+            "could not load initrd '/none/i': No such file or directory");
+  std::filesystem::remove_all(folder);
 }
 
 TEST(LinuxVideoMode, LastOptionWins) {

@@ -1,0 +1,178 @@
+#include "hw/core/device_add.h"
+
+#include <algorithm>
+
+namespace rhea {
+
+namespace {
+
+DeviceContext* context_now = nullptr;
+
+bool well_formed_id(std::string_view id) {
+  auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  if (id.empty() || !letter(id[0])) return false;
+  return std::ranges::all_of(
+      id, [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_'; });
+}
+
+Result<const TypeInfo*> find_device_type(std::string_view driver) {
+  auto& registry = TypeRegistry::instance();
+  const TypeInfo* type = registry.find(driver);
+  if (type == nullptr) {
+    const auto alias = registry.aliases().find(driver);
+    if (alias != registry.aliases().end()) type = alias->second;
+  }
+  if (type == nullptr || !type->is_a("device"))
+    return fail(EINVAL, "'", driver, "' is not a valid device model name");
+  if (type->abstract() || !type->user_creatable)
+    return fail(EINVAL, "Parameter 'driver' expects a pluggable device type");
+  return type;
+}
+
+Object& machine() {
+  return qom_root().container("/machine");
+}
+
+bool bus_has_room(const Bus& bus) {
+  return bus.max_devices() == 0 || bus.devices().size() < static_cast<size_t>(bus.max_devices());
+}
+
+Bus* first_bus_of_kind(Object& at, std::string_view kind, bool with_room) {
+  for (const auto& child : at.children()) {
+    auto* bus = dynamic_cast<Bus*>(child.get());
+    if (bus != nullptr && kind == bus->bus_kind() && (!with_room || bus_has_room(*bus))) return bus;
+    if (Bus* found = first_bus_of_kind(*child, kind, with_room)) return found;
+  }
+  return nullptr;
+}
+
+Result<Bus*> choose_bus(const Device& device, const std::optional<std::string>& name) {
+  if (device.bus_type() == nullptr) {
+    if (name)
+      return fail(EINVAL, "Bus '", *name, "' can't take device '", device.type().name,
+                  "', which plugs into none");
+    return nullptr;
+  }
+  if (name) {
+    Bus* bus = find_bus(machine(), *name);
+    if (bus == nullptr) bus = dynamic_cast<Bus*>(qom_root().resolve(*name));
+    if (bus == nullptr) return fail(ENODEV, "Bus '", *name, "' not found");
+    if (std::string_view(bus->bus_kind()) != device.bus_type())
+      return fail(EINVAL, "Device '", device.type().name, "' can't go on ", bus->bus_kind(), " bus");
+    return bus;
+  }
+  if (Bus* bus = first_bus_of_kind(machine(), device.bus_type(), true)) return bus;
+  if (const Bus* full = first_bus_of_kind(machine(), device.bus_type(), false))
+    return fail(ENOSPC, "Bus '", full->bus_name(), "' is full");
+  return fail(ENODEV, "No '", device.bus_type(), "' bus found for device '", device.type().name, "'");
+}
+
+Result<std::optional<std::string>> take_string(Json& options, std::string_view key) {
+  bool present = false;
+  Json value = options.take(key, &present);
+  if (!present) return std::nullopt;
+  return TRY(property_str(key, value, ValueForm::kTyped));
+}
+
+Result<> check_id(const std::optional<std::string>& id) {
+  if (!id) return {};
+  if (!well_formed_id(*id)) return fail(EINVAL, "Invalid qdev ID '", *id, "'");
+  if (qom_root().container("/machine/peripheral").child(*id) != nullptr)
+    return fail(EEXIST, "Duplicate device ID '", *id, "'");
+  return {};
+}
+
+}  // namespace
+
+DeviceContext* device_context() {
+  return context_now;
+}
+void set_device_context(DeviceContext* context) {
+  context_now = context;
+}
+
+CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json options, ValueForm form,
+                                                bool hotplug) {
+  const auto driver = co_await or_return(take_string(options, "driver"));
+  if (!driver) co_return fail(EINVAL, "Parameter 'driver' is missing");
+  const TypeInfo* type = co_await or_return(find_device_type(*driver));
+  const auto id = co_await or_return(take_string(options, "id"));
+  const auto bus_name = co_await or_return(take_string(options, "bus"));
+  co_await or_return(check_id(id));
+  auto device = co_await or_return(make_device(type->name, options, form));
+  device->set_id(id.value_or(""));
+  Bus* bus = co_await or_return(choose_bus(*device, bus_name));
+  if (hotplug && bus != nullptr && !bus->hotplug_allowed())
+    co_return fail(EBUSY, "Bus '", bus->bus_name(), "' does not support hotplugging");
+  if (hotplug && !device->hotpluggable())
+    co_return fail(EBUSY, "Device '", type->name, "' does not support hotplugging");
+  co_await or_return(co_await device->co_prepare(context));
+  // Waiting may have let another client take the id or the bus's last place: both are checked again here.
+  co_await or_return(check_id(id));
+  Object& parent = qom_root().container(id ? "/machine/peripheral" : "/machine/peripheral-anon");
+  co_await or_return(add_device(device, bus, parent, id.value_or("device[*]")));
+  co_return device;
+}
+
+namespace {
+
+struct Category {
+  const char* title;
+  const char* base;  ///< types derived from it
+};
+constexpr Category kCategories[] = {
+    {"Controller/Bridge/Hub", nullptr}, {"Storage", "ide-device"}, {"Input", nullptr}, {"Misc", "device"}};
+
+const char* bus_of(const TypeInfo& type) {
+  auto object = type.create();
+  return static_cast<Device*>(object.get())->bus_type();
+}
+
+std::string help_line(const TypeInfo& type) {
+  std::string line = str_cat("name \"", type.name, "\"");
+  if (const char* bus = bus_of(type)) str_append(line, ", bus ", bus);
+  for (const auto& [alias, target] : TypeRegistry::instance().aliases())
+    if (target == &type) str_append(line, ", alias \"", alias, "\"");
+  if (type.description != nullptr) str_append(line, ", desc \"", type.description, "\"");
+  return line + "\n";
+}
+
+}  // namespace
+
+std::string device_help() {
+  std::string out;
+  std::vector<const TypeInfo*> shown;
+  for (const auto& category : kCategories) {
+    if (category.base == nullptr) continue;
+    std::string lines;
+    for (const auto& [name, type] : TypeRegistry::instance().all()) {
+      if (type->abstract() || !type->user_creatable || !type->is_a("device") || !type->is_a(category.base))
+        continue;
+      if (std::ranges::find(shown, type) != shown.end()) continue;
+      shown.push_back(type);
+      lines += help_line(*type);
+    }
+    if (!lines.empty()) str_append(out, out.empty() ? "" : "\n", category.title, " devices:\n", lines);
+  }
+  return out;
+}
+
+Result<std::string> device_type_help(std::string_view driver) {
+  const TypeInfo* type = TRY(find_device_type(driver));
+  const auto fresh = type->create();
+  std::vector<const PropertyInfo*> properties;
+  for (const TypeInfo* t = type; t != nullptr; t = t->parent)
+    for (const auto& p : t->properties) properties.push_back(&p);
+  std::ranges::sort(properties, {}, [](const PropertyInfo* p) { return std::string_view(p->name); });
+  std::string out = str_cat(type->name, " options:\n");
+  for (const PropertyInfo* p : properties) {
+    std::string head = str_cat("  ", p->name, "=<", p->type, ">");
+    head.resize(std::max<size_t>(head.size(), 24), ' ');
+    str_append(out, head, " - ", p->description != nullptr ? p->description : "");
+    if (p->get != nullptr && p->has_default) str_append(out, " (default: ", p->get(*fresh).dump(), ")");
+    out += '\n';
+  }
+  return out;
+}
+
+}  // namespace rhea

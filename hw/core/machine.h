@@ -1,0 +1,130 @@
+// Machine: the object at /machine, and what it is made from.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hw/core/device.h"
+
+namespace rhea {
+
+class Accelerator;
+class CharFrontend;
+class Machine;
+class VmControl;
+
+/// -smp. Products agree: sockets * dies * cores * threads == max_cpus.
+struct SmpTopology {
+  unsigned cpus = 1, max_cpus = 1;
+  unsigned sockets = 1, dies = 1, cores = 1, threads = 1;
+};
+
+/// -rtc.
+struct RtcOptions {
+  enum class Base { kUtc, kLocaltime, kDate };
+  enum class Source { kHost, kRealtime, kVirtual };
+  Base base = Base::kUtc;
+  int64_t date_unix_s = 0;  ///< for kDate
+  Source clock = Source::kHost;
+  bool driftfix_slew = false;
+};
+
+/// -boot.
+struct BootOptions {
+  std::string order = "cad";  ///< letters of drives, first choice first
+  std::string once;           ///< order of the first boot only; empty: none
+  bool menu = false;
+  bool strict = false;
+  std::optional<uint16_t> splash_time_ms;
+  std::optional<uint32_t> reboot_timeout_ms;
+};
+
+/// What the command line says about the machine, checked. Owned by the VM; outlives the machine.
+struct MachineConfig {
+  uint64_t ram_bytes = uint64_t{128} << 20;
+  SmpTopology smp;
+  std::string cpu_model;  ///< -cpu, options included; empty: the machine's default
+  std::string kernel, initrd, append;
+  std::string firmware = "bios-256k.bin";     ///< -bios: a path or a name searched for
+  std::vector<std::string> data_directories;  ///< -L, then the built-in ones
+  bool graphics = true;                       ///< false: the firmware talks over the first serial port
+  bool acpi = true;
+  std::string guest_name;
+  std::array<uint8_t, 16> uuid{};
+  bool uuid_set = false;
+  BootOptions boot;
+  RtcOptions rtc;
+  /// Chardev ids of the serial ports that the machine makes by itself (-serial), empty id: absent port.
+  std::vector<std::string> serial_chardevs;
+  std::string debugcon_chardev;
+
+  /// The full path of firmware file `name`, searched as -L says; empty if there is none.
+  std::string find_data_file(const std::string& name) const;
+};
+
+/// A machine type: what -machine help and query-machines show.
+struct MachineClass {
+  const char* name;   ///< "pc-i440fx-7.2"
+  const char* alias;  ///< "pc", null if none
+  const char* description;
+  bool is_default;
+  unsigned max_cpus;
+  const char* default_cpu_type;  ///< null if it has no CPU
+  const char* default_ram_id;    ///< null if it has no RAM
+  const TypeInfo* type;
+};
+
+/// What a machine is built with.
+struct MachineContext {
+  MachineContext(DeviceContext& d, Accelerator& a, VmControl& v, const MachineConfig& c)
+      : devices(d), accel(a), vm(v), config(c) {}
+  DeviceContext& devices;
+  Accelerator& accel;
+  VmControl& vm;
+  const MachineConfig& config;
+};
+
+class Machine : public Object {
+ public:
+  static const TypeInfo kType;  ///< "machine", abstract
+  const TypeInfo& type() const override { return kType; }
+
+  /// Makes the board: CPUs, RAM, chips. The object is at /machine. Main loop.
+  virtual CoResult<> co_build(MachineContext&) { co_return Result<>(); }
+  /// After all devices of the command line exist: firmware tables, boot order.
+  virtual CoResult<> co_finish(MachineContext&) { co_return Result<>(); }
+  /// Puts CPUs, then devices, to their reset state. vCPUs are stopped.
+  virtual void reset();
+  /// The power button.
+  virtual void press_power_button() {}
+  virtual const MachineClass& machine_class() const = 0;
+
+  // Properties common to machines; -machine sets them.
+  bool dump_guest_core = true;
+  bool mem_merge = true;
+  bool usb = false;
+  bool graphics = true;
+  std::string memory_backend;
+
+ private:
+  static const PropertyInfo kProperties[];
+};
+
+/// "none": no CPU, no device; for asking questions.
+class NoneMachine final : public Machine {
+ public:
+  static const TypeInfo kType;  ///< "none-machine"
+  static const MachineClass kClass;
+  const TypeInfo& type() const override { return kType; }
+  const MachineClass& machine_class() const override { return kClass; }
+};
+
+/// All machine types; registered at start-up.
+std::vector<const MachineClass*>& machine_classes();
+/// By name or alias; null if there is none.
+const MachineClass* find_machine_class(std::string_view name);
+
+}  // namespace rhea

@@ -1,0 +1,91 @@
+// QMP: the object tree and the types.
+#include <algorithm>
+
+#include "qapi/qapi_commands_qom.h"
+#include "qom/object.h"
+
+namespace rhea {
+
+namespace {
+
+Result<Object*> resolve(ObjectRoot& root, const std::string& path) {
+  bool ambiguous = false;
+  if (Object* o = root.resolve(path, &ambiguous)) return o;
+  if (ambiguous) return fail(EINVAL, "Path '", path, "' is ambiguous");
+  return fail_class(ErrorClass::kDeviceNotFound, ENOENT, "Device '", path, "' not found");
+}
+
+ObjectPropertyInfo info_of(const PropertyListing& listing) {
+  ObjectPropertyInfo info;
+  info.name = listing.name;
+  info.type = listing.type;
+  if (!listing.description.empty()) info.description = listing.description;
+  return info;
+}
+
+Result<const TypeInfo*> find_type(const std::string& name) {
+  if (const TypeInfo* type = TypeRegistry::instance().find(name)) return type;
+  return fail_class(ErrorClass::kDeviceNotFound, ENOENT, "Device '", name, "' not found");
+}
+
+}  // namespace
+
+Result<std::vector<ObjectPropertyInfo>> qmp_qom_list(QmpContext& ctx, QomListArgs args) {
+  Object* object = TRY(resolve(ctx.qom, args.path));
+  std::vector<ObjectPropertyInfo> out;
+  for (const auto& listing : object->list_properties()) {
+    ObjectPropertyInfo info = info_of(listing);
+    info.description.reset();  // qom-list gives names and types
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+Result<Json> qmp_qom_get(QmpContext& ctx, QomGetArgs args) {
+  return TRY(resolve(ctx.qom, args.path))->get_property(args.property);
+}
+
+Result<> qmp_qom_set(QmpContext& ctx, QomSetArgs args) {
+  return TRY(resolve(ctx.qom, args.path))->set_property(args.property, args.value);
+}
+
+Result<std::vector<ObjectTypeInfo>> qmp_qom_list_types(QmpContext&, QomListTypesArgs args) {
+  std::vector<ObjectTypeInfo> out;
+  for (const auto& [name, type] : TypeRegistry::instance().all()) {
+    if (type->abstract() && !args.abstract.value_or(false)) continue;
+    if (args.implements && !type->is_a(*args.implements)) continue;
+    ObjectTypeInfo& info = out.emplace_back();
+    info.name = name;
+    if (type->abstract()) info.abstract = true;
+    if (type->parent != nullptr) info.parent = type->parent->name;
+  }
+  return out;
+}
+
+Result<std::vector<ObjectPropertyInfo>> qmp_qom_list_properties(QmpContext&, QomListPropertiesArgs args) {
+  const TypeInfo* type = TRY(find_type(args.typename_));
+  std::vector<ObjectPropertyInfo> out{info_of({"type", "string", ""})};
+  for (const TypeInfo* t = type; t != nullptr; t = t->parent)
+    for (const auto& p : t->properties)
+      out.push_back(info_of({p.name, p.type, p.description != nullptr ? p.description : ""}));
+  return out;
+}
+
+Result<std::vector<ObjectPropertyInfo>> qmp_device_list_properties(QmpContext&,
+                                                                   DeviceListPropertiesArgs args) {
+  const TypeInfo* type = TRY(find_type(args.typename_));
+  if (!type->is_a("device")) return fail(EINVAL, "Parameter 'typename' expects device");
+  if (type->abstract()) return fail(EINVAL, "Parameter 'typename' expects a non-abstract device type");
+  const auto fresh = type->create();
+  std::vector<ObjectPropertyInfo> out;
+  for (const TypeInfo* t = type; t != nullptr; t = t->parent) {
+    for (const auto& p : t->properties) {
+      ObjectPropertyInfo info = info_of({p.name, p.type, p.description != nullptr ? p.description : ""});
+      if (p.get != nullptr && p.has_default) info.default_value = p.get(*fresh);
+      out.push_back(std::move(info));
+    }
+  }
+  return out;
+}
+
+}  // namespace rhea
