@@ -26,6 +26,11 @@ std::string Reader::path() const {
   return out.empty() ? "<anonymous>" : out;
 }
 
+/// Clients know this one message with the member's own name, not with its path.
+std::string Reader::enum_path() const {
+  return path_.empty() || path_.back().name == nullptr ? path() : path_.back().name;
+}
+
 void Reader::refuse(std::string message) {
   if (!error_) error_.emplace(EINVAL, std::move(message));
 }
@@ -94,36 +99,49 @@ void Reader::value(Json& v, bool& out) {
   out = v.as_bool();
 }
 
-void Reader::value(Json& v, int64_t& out) {
-  if (keyval()) {
-    if (!v.is_string()) return wrong_type("integer");
-    if (!parse_i64(v.as_string(), out)) refuse(quoted("Parameter ", path(), " expects integer"));
-    return;
+/// Reads an integer in either form: `out` where it fits int64_t (true), else `positive`, or refuses (false).
+bool Reader::whole_number(const Json& v, int64_t& out, uint64_t& positive) {
+  positive = 0;
+  if (!keyval()) {
+    if (v.is_int()) {
+      out = v.as_int();
+      return true;
+    }
+    if (v.is_uint())
+      positive = v.as_uint();
+    else
+      wrong_type("integer");
+    return false;
   }
-  if (!v.is_int()) return wrong_type("integer");
-  out = v.as_int();
+  if (!v.is_string()) {
+    wrong_type("integer");
+    return false;
+  }
+  if (parse_i64(v.as_string(), out)) return true;
+  if (!parse_u64(v.as_string(), positive)) refuse(quoted("Parameter ", path(), " expects integer"));
+  return false;
 }
 
-void Reader::value(Json& v, uint64_t& out) {
-  if (keyval()) {
-    if (!v.is_string()) return wrong_type("integer");
-    if (!parse_u64(v.as_string(), out)) refuse(quoted("Parameter ", path(), " expects integer"));
-    return;
-  }
-  if (v.is_uint())
-    out = v.as_uint();
-  else if (v.is_int())  // negative: taken modulo 2^64, as existing clients of the protocol rely on
-    out = static_cast<uint64_t>(v.as_int());
+void Reader::value(Json& v, int64_t& out) {
+  uint64_t too_large = 0;
+  if (whole_number(v, out, too_large) || !ok()) return;
+  if (keyval())
+    refuse(quoted("Parameter ", path(), " expects integer"));
   else
     wrong_type("integer");
 }
 
-int64_t Reader::checked(Json& v, int64_t min, int64_t max, const char* type) {
+void Reader::value(Json& v, uint64_t& out) {
+  // A negative number is taken modulo 2^64, as existing clients of the protocol rely on.
   int64_t n = 0;
-  value(v, n);
-  if (!ok()) return 0;
-  if (n >= min && n <= max) return n;
-  refuse(str_cat("Parameter '", path(), "' expects ", type));
+  if (whole_number(v, n, out)) out = static_cast<uint64_t>(n);
+}
+
+int64_t Reader::checked(const Json& v, int64_t min, int64_t max, const char* type) {
+  int64_t n = 0;
+  uint64_t too_large = 0;
+  if (whole_number(v, n, too_large) && n >= min && n <= max) return n;
+  if (ok()) refuse(str_cat("Parameter '", path(), "' expects ", type));
   return 0;
 }
 
@@ -177,7 +195,7 @@ unsigned Reader::enum_value(const Json& v, std::span<const std::string_view> nam
   }
   for (size_t i = 0; i < names.size(); ++i)
     if (names[i] == v.as_string()) return static_cast<unsigned>(i);
-  refuse(str_cat("Parameter '", path(), "' does not accept value '", v.as_string(), "'"));
+  refuse(str_cat("Parameter '", enum_path(), "' does not accept value '", v.as_string(), "'"));
   return 0;
 }
 

@@ -189,17 +189,19 @@ class Reader {
     }
   }
   template <class T>
-  void narrow(Json& v, T& out, int64_t min, int64_t max, const char* type) {
+  void narrow(const Json& v, T& out, int64_t min, int64_t max, const char* type) {
     out = static_cast<T>(checked(v, min, max, type));
   }
   Json* enter(const char* name, bool required);
   void leave() { path_.pop_back(); }
   bool begin_object(Json& v);
   void end_object();
-  int64_t checked(Json& v, int64_t min, int64_t max, const char* type);
+  bool whole_number(const Json& v, int64_t& out, uint64_t& positive);
+  int64_t checked(const Json& v, int64_t min, int64_t max, const char* type);
   unsigned enum_value(const Json& v, std::span<const std::string_view> names);
   void size_value(const Json& v, uint64_t& out);
   std::string path() const;
+  std::string enum_path() const;
   void refuse(std::string message);
 
   ValueForm form_;

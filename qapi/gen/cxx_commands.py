@@ -1,5 +1,5 @@
 """C++ declarations of command handlers, the command table, and the functions that send events."""
-from cxx_types import BANNER, comment, cxx_type
+from cxx_types import BANNER, comment, cxx_type, include
 from schema import member_name
 
 
@@ -24,9 +24,9 @@ def result(c):
 def commands_header(domain, commands):
     out = [BANNER.format(domain),
            "// The handlers of this domain's QMP commands; each is defined next to what it controls.\n",
-           "#pragma once\n\n", f'#include "qapi/qapi_types_{domain}.h"\n']
+           "#pragma once\n\n", include(f"qapi_types_{domain}")]
     others = {t.domain for c in commands for t in ([c.args] if c.args else []) + ([c.ret.type] if c.ret else [])}
-    out += [f'#include "qapi/qapi_types_{d}.h"\n' for d in sorted(others - {None, domain})]
+    out += [include(f"qapi_types_{d}") for d in sorted(others - {None, domain})]
     out.append('#include "qapi/qmp_context.h"\n#include "util/coroutine.h"\n\nnamespace rhea {\n')
     for c in commands:
         out.append("\n" + comment(c.doc.text))
@@ -74,7 +74,7 @@ def thunk(c):
 
 def table(domains, commands):
     out = [BANNER.format("*"), '#include "qapi/command.h"\n']
-    out += [f'#include "qapi/qapi_commands_{d}.h"\n' for d in domains]
+    out += [include(f"qapi_commands_{d}") for d in domains]
     out.append("\nnamespace rhea {\n\nnamespace {\n\n")
     out.append("[[maybe_unused]] Result<> no_arguments(const Json& arguments) {\n"
                "  if (!arguments.is_object() || arguments.as_object().empty()) return {};\n"
@@ -107,9 +107,9 @@ def event_signature(e):
 
 def events_header(domain, events):
     out = [BANNER.format(domain), "// Sending this domain's events: each goes to qapi_event_sink(), if there is one.\n"
-           "#pragma once\n\n", f'#include "qapi/event.h"\n#include "qapi/qapi_types_{domain}.h"\n']
+           "#pragma once\n\n", '#include "qapi/event.h"\n', include(f"qapi_types_{domain}")]
     others = {m.type.domain for e in events if e.args for m in e.args.members}
-    out += [f'#include "qapi/qapi_types_{d}.h"\n' for d in sorted(others - {None, domain})]
+    out += [include(f"qapi_types_{d}") for d in sorted(others - {None, domain})]
     out.append("\nnamespace rhea {\n")
     for e in events:
         out.append("\n" + comment(e.doc.text))
@@ -121,7 +121,7 @@ def events_header(domain, events):
 
 
 def events_source(domains, events):
-    out = [BANNER.format("*")] + [f'#include "qapi/qapi_events_{d}.h"\n' for d in domains]
+    out = [BANNER.format("*")] + [include(f"qapi_events_{d}") for d in domains]
     out.append("\nnamespace rhea {\n")
     for e in events:
         out.append(f"\n{event_signature(e)} {{\n")

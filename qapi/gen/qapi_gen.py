@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Generates C++ and documentation from schema files: qapi_gen.py OUTDIR SCHEMA.json...
+"""Generates C++ and documentation from schema files: qapi_gen.py OUTDIR INCLUDEDIR SCHEMA.json...
 
-The files are read in order; the name of each without suffix is its domain. A file in OUTDIR is only written
+INCLUDEDIR is what generated files write before each other's names in #include lines. The files are read in order; the name of each without suffix is its domain. A file in OUTDIR is only written
 where its content changes, so that nothing is compiled needlessly.
 """
 import os
@@ -45,7 +45,8 @@ def write_if_changed(path, text):
         f.write(text)
 
 
-def main(outdir, paths):
+def main(outdir, include_dir, paths):
+    cxx_types.include_dir = include_dir
     schema = Schema()
     try:
         for path in paths:
@@ -59,4 +60,4 @@ def main(outdir, paths):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -373,7 +373,7 @@ def documented_names(t):
         return [m.name for m in t.alternatives]
     if isinstance(t, Object):
         own = t.own if not isinstance(t.base, dict) else t.members
-        return [m.name for m in own]
+        return [m.name for m in own if not getattr(m.type, "implicit", False)]
     if isinstance(t, (Command, Event)):
         if isinstance(t.data, str):
             return []
