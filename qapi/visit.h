@@ -7,7 +7,6 @@
 #include <cassert>
 #include <concepts>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,32 +23,32 @@ namespace rhea {
 
 /// A value on the heap, copied deeply: breaks recursion between schema types. Null only until it is first
 /// set.
+/// T may be incomplete until a Box of it is used. (No std::unique_ptr: being constexpr, it asks for T too
+/// early.)
 template <class T>
 class Box {
  public:
   Box() = default;
-  Box(T v) : p_(std::make_unique<T>(std::move(v))) {}
-  Box(const Box& o) : p_(o.p_ ? std::make_unique<T>(*o.p_) : nullptr) {}
-  Box(Box&&) noexcept = default;
-  Box& operator=(const Box& o) {
-    Box copy(o);
-    p_ = std::move(copy.p_);
+  Box(T v) : p_(new T(std::move(v))) {}
+  Box(const Box& o) : p_(o.p_ != nullptr ? new T(*o.p_) : nullptr) {}
+  Box(Box&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
+  Box& operator=(Box o) noexcept {
+    std::swap(p_, o.p_);
     return *this;
   }
-  Box& operator=(Box&&) noexcept = default;
-  ~Box() = default;
+  ~Box() { delete p_; }
   T& operator*() { return *p_; }
   const T& operator*() const { return *p_; }
-  T* operator->() { return p_.get(); }
-  const T* operator->() const { return p_.get(); }
+  T* operator->() { return p_; }
+  const T* operator->() const { return p_; }
   explicit operator bool() const { return p_ != nullptr; }
   T& emplace() {
-    p_ = std::make_unique<T>();
+    *this = Box(T());
     return *p_;
   }
 
  private:
-  std::unique_ptr<T> p_;
+  T* p_ = nullptr;
 };
 
 /// An enum of the schema: qapi_enum_names(E) gives the names in the order of its values.

@@ -75,7 +75,8 @@ def visitors(t):
 def object_decl(t):
     out = [f"struct {t.cxx} {{\n  {t.cxx}() = default;\n"]
     for m in t.members:
-        init = "" if m.optional else "{}"
+        scalar = m.type.kind == "enum" or (m.type.kind == "builtin" and m.type.name not in ("str", "any"))
+        init = "{}" if scalar and not m.optional and not m.list else ""
         out.append(f"  {cxx_type(m)} {m.cxx_name}{init};{trailing_doc(t, m.name)}\n")
     if t.tag:
         branches = ", ".join(["std::monostate"] + [b.cxx for b in t.branch_types()])

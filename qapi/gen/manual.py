@@ -11,6 +11,17 @@ def prose(lines):
     return " ".join(line for line in lines if line).strip()
 
 
+def section(lines):
+    """Prose, or where lines begin with a dash, a list."""
+    items = []
+    for line in lines:
+        if line.startswith("- ") or not items:
+            items.append(line)
+        else:
+            items[-1] += " " + line
+    return "\n\n" + "\n".join(items) if items and items[0].startswith("- ") else " ".join(items)
+
+
 def members_table(members, doc):
     if not members:
         return []
@@ -26,7 +37,7 @@ def members_table(members, doc):
 def entry(level, t, kind):
     out = [f"{'#' * level} {t.name}\n\n*{kind}.* {prose(t.doc.text) if t.doc else ''}\n\n"]
     for name, text in (t.doc.sections if t.doc else []):
-        out.append(f"{name}: {prose(text)}\n\n")
+        out.append(f"{name}: {section(text)}\n\n")
     return out
 
 

@@ -338,8 +338,8 @@ class Schema:
         return None
 
     def ordered(self):
-        """All types but the builtin ones, each behind those it contains."""
-        out = []
+        """All types but the builtin ones, each behind those it contains, and where it can be those it lists."""
+        out, listing = [], set()
 
         def visit(t):
             if t in out or t.kind == "builtin":
@@ -347,7 +347,13 @@ class Schema:
             members = getattr(t, "members", None) or getattr(t, "alternatives", [])
             for to in [m.type for m in members if m.type.kind == "enum"] + [use[0] for use in t.direct()]:
                 visit(to)
-            out.append(t)
+            if t not in listing:
+                listing.add(t)
+                for m in members:
+                    if m.list:
+                        visit(m.type)
+            if t not in out:
+                out.append(t)
 
         for t in self.types.values():
             visit(t)
