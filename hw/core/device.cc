@@ -140,6 +140,21 @@ void remove_device(Device& device) {
   device.unparent();
 }
 
+BlockBackend* device_backend(std::string_view id_or_path) {
+  Object* object = id_or_path.starts_with('/')
+                       ? qom_root().resolve(id_or_path)
+                       : qom_root().container("/machine/peripheral").child(id_or_path);
+  auto* device = dynamic_cast<Device*>(object);
+  return device != nullptr ? device->block_backend() : nullptr;
+}
+
+std::string firmware_path(const Device& device) {
+  std::string out;
+  for (const Device* d = &device; d != nullptr; d = d->bus() != nullptr ? d->bus()->owner() : nullptr)
+    if (const std::string name = d->fw_name(); !name.empty()) out.insert(0, str_cat("/", name));
+  return out;
+}
+
 namespace {
 
 std::string shown(const Json& value) {

@@ -17,6 +17,7 @@
 namespace rhea {
 
 class AioContext;
+class BlockBackend;
 class BlockGraph;
 class Bus;
 class ChardevSet;
@@ -56,6 +57,12 @@ class Device : public Object, public IrqSink {
   /// before the device is on its bus; destroying the device lets go again.
   virtual CoResult<> co_prepare(DeviceContext&) { co_return Result<>(); }
 
+  /// Waits until nothing the device has started is under way, and lets it start nothing more: before it is
+  /// taken away. Main loop.
+  virtual CoResult<> co_stop() { co_return Result<>(); }
+  /// The disk it holds; null if it is no disk or has none.
+  virtual BlockBackend* block_backend() { return nullptr; }
+
   /// Checks the properties, registers what the device shows, and makes it usable; on failure everything is as
   /// before. The device must have its bus and its place in the tree. Child buses are realized with it.
   Result<> realize();
@@ -78,8 +85,11 @@ class Device : public Object, public IrqSink {
   /// The place on the bus as shown in "info qtree" and savevm section names ("0000:00:06.0"); empty if the
   /// bus has no names.
   std::string bus_path() const;
-  /// The firmware's name for it, as in boot order entries ("ide@1,1", "drive@1"); empty if it has none.
+  /// The firmware's name for it, as in boot order entries ("ide@1,1", "drive@1/disk@0"); empty if it has
+  /// none.
   virtual std::string fw_name() const { return {}; }
+  /// Its place in the boot order, first is lowest; -1: not to be booted from.
+  virtual int32_t boot_index() const { return -1; }
 
   /// Interrupt inputs: how others reach pin `n`.
   IrqLine irq_in(int n) { return IrqLine(*this, n); }
@@ -175,6 +185,10 @@ void for_each_device(Object& root, const std::function<void(Device&)>& fn);
 void reset_devices(Object& root);
 /// Emits DEVICE_DELETED-style teardown: unrealizes and removes `device` from bus and tree.
 void remove_device(Device& device);
+/// The disk of the device with this id or at this path of the tree; null if there is none.
+BlockBackend* device_backend(std::string_view id_or_path);
+/// The path by which firmware knows it ("/pci@i0cf8/ide@1,1/drive@1/disk@0").
+std::string firmware_path(const Device& device);
 /// The text of "info qtree".
 std::string qtree_text(Object& root);
 
