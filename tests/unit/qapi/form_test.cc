@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "qapi/option.h"
 #include "qapi/qapi_types_block.h"
 #include "tests/unit/qapi/qapi_types_sample.h"
 #include "util/keyval.h"
@@ -72,6 +73,36 @@ INSTANTIATE_TEST_SUITE_P(Keyval, QapiFormRefusal,
 
 TEST(QapiForm, ListElementsAreNamedWithDots) {
   EXPECT_EQ(from_keyval<Chain>("colors.0=red,count.0=1,count.1=z"), "Parameter 'count.1' expects integer");
+}
+
+/// The disk an option's text describes, or the error.
+std::string disk_option(std::string_view text, OptionSyntax syntax) {
+  auto option = parse_option(text, "driver", syntax);
+  if (!option) return option.error().message();
+  auto r = from_json<BlockdevOptions>(std::move(option->values), option->form);
+  return r ? to_json(*r).dump() : r.error().message();
+}
+
+TEST(QapiForm, OptionsInJsonAndInKeyvalSyntax) {
+  const char* node = R"({"driver": "raw", "read-only": true, "file": "n", "size": 512})";
+  EXPECT_EQ(disk_option(node, OptionSyntax::kStrict), node);
+  EXPECT_EQ(disk_option("raw,size=512,file=n,read-only=on", OptionSyntax::kStrict), node);
+  EXPECT_EQ(disk_option("raw,size=512,file=n,read-only", OptionSyntax::kLax), node);
+  EXPECT_EQ(disk_option("raw,file=n,read-only", OptionSyntax::kStrict),
+            "Expected '=' after parameter 'read-only'");
+  EXPECT_EQ(disk_option("raw,file=n,file.x=1", OptionSyntax::kLax),
+            "Parameters 'file.*' used inconsistently");
+  EXPECT_EQ(disk_option("raw,file=n,size=1k", OptionSyntax::kStrict), "Parameter 'size' expects integer");
+  EXPECT_EQ(disk_option("{", OptionSyntax::kStrict).substr(0, 16), "JSON parse error");
+}
+
+TEST(QapiForm, DeepNestingIsSurvived) {
+  std::string text = "\"n\"";
+  for (int i = 0; i < JsonSplitter::kMaxNesting - 1; ++i) text = R"({"driver": "raw", "file": )" + text + "}";
+  auto r = from_json<BlockdevOptions>(*Json::parse(text));
+  ASSERT_TRUE(r.has_value());
+  const BlockdevOptions copy = *r;
+  EXPECT_EQ(to_json(copy).dump(), text);
 }
 
 /// Random disks: written as text, as a tree, as keyval strings; all must read back as the same.
