@@ -87,7 +87,7 @@ void VirtualClock::set_now(int64_t ns) {
 void VirtualClock::step_to(int64_t ns, AioContext& loop) {
   while (true) {
     const int64_t deadline = loop.next_deadline_ns(*this);
-    if (deadline > ns) break;
+    if (deadline > ns || !running()) break;
     offset_ = std::max(offset_.load(), deadline);
     loop.run_due_timers(*this);
   }
