@@ -8,7 +8,6 @@
 #include <rapidjson/reader.h>
 
 #include <cmath>
-#include <unordered_set>
 
 namespace rhea {
 
@@ -241,9 +240,8 @@ class Builder : public rj::BaseReaderHandler<rj::UTF8<>, Builder> {
   bool StartObject() { return open(Json::object()); }
   bool StartArray() { return open(Json::array()); }
   bool Key(const char* s, rj::SizeType n, bool) {
-    Level& level = stack_.back();
-    level.key.assign(s, n);
-    if (level.is_new_key()) return true;
+    keys_.back().assign(s, n);
+    if (stack_.back().find(keys_.back()) == nullptr) return true;
     error = "JSON parse error, duplicate key";
     return false;
   }
@@ -254,47 +252,32 @@ class Builder : public rj::BaseReaderHandler<rj::UTF8<>, Builder> {
   std::string error;
 
  private:
-  /// A container being read.
-  struct Level {
-    explicit Level(Json c) : container(std::move(c)) {}
-    /// Whether `key` is none of the members so far. A set takes over where looking through them would be slow.
-    bool is_new_key() {
-      const auto& members = container.as_object();
-      if (members.size() < kManyMembers) return container.find(key) == nullptr;
-      if (seen.empty())
-        for (const auto& member : members) seen.insert(member.first);
-      return seen.insert(key).second;
-    }
-    Json container;
-    std::string key;
-    std::unordered_set<std::string> seen;
-  };
-  static constexpr size_t kManyMembers = 32;
-
   bool open(Json container) {
     if (stack_.size() >= static_cast<size_t>(JsonSplitter::kMaxNesting)) {
       error = "JSON nesting too deep";
       return false;
     }
-    stack_.emplace_back(std::move(container));
+    stack_.push_back(std::move(container));
+    keys_.emplace_back();
     return true;
   }
   bool close() {
-    Json done = std::move(stack_.back().container);
+    Json done = std::move(stack_.back());
     stack_.pop_back();
+    keys_.pop_back();
     return add(std::move(done));
   }
   bool add(Json value) {
-    if (stack_.empty()) {
+    if (stack_.empty())
       result = std::move(value);
-    } else if (Level& level = stack_.back(); level.container.is_array()) {
-      level.container.as_array().push_back(std::move(value));
-    } else {
-      level.container.as_object().emplace_back(std::move(level.key), std::move(value));
-    }
+    else if (stack_.back().is_array())
+      stack_.back().as_array().push_back(std::move(value));
+    else
+      stack_.back().as_object().emplace_back(std::move(keys_.back()), std::move(value));
     return true;
   }
-  std::vector<Level> stack_;
+  std::vector<Json> stack_;
+  std::vector<std::string> keys_;
 };
 
 std::string_view error_phrase(rj::ParseErrorCode code) {

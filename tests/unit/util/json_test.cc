@@ -29,14 +29,6 @@ INSTANTIATE_TEST_SUITE_P(Json, JsonBad,
                          testing::Values("", "{", "{\"a\":1,\"a\":2}", "[1 2]", "{1:2}", "nul", "\"\\ud800\"",
                                          "1 2", "\"\xff\""));
 
-TEST(Json, FindsDuplicatesAmongMany) {
-  std::string text = "{";
-  for (int i = 0; i < 100; ++i) str_append(text, i == 0 ? "" : ",", "\"k", i, "\": ", i);
-  EXPECT_TRUE(Json::parse(text + "}"));
-  EXPECT_FALSE(Json::parse(text + ",\"k7\": 1}"));
-  EXPECT_FALSE(Json::parse(text + ",\"k99\": 1}"));
-}
-
 TEST(JsonSplitter, CutsValuesWhateverThePieces) {
   JsonSplitter s;
   std::string_view text;

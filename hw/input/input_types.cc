@@ -1,0 +1,11 @@
+#include "hw/input/input_types.h"
+
+#include "hw/input/i8042.h"
+
+namespace rhea {
+
+void register_input_types(TypeRegistry& registry) {
+  registry.add({&Ps2Device::kType, &Ps2Keyboard::kType, &Ps2Mouse::kType, &I8042::kType});
+}
+
+}  // namespace rhea

@@ -1,0 +1,12 @@
+#include "hw/misc/misc_types.h"
+
+#include "hw/misc/debug_exit.h"
+#include "hw/misc/port92.h"
+
+namespace rhea {
+
+void register_misc_types(TypeRegistry& registry) {
+  registry.add({&IsaDebugExit::kType, &Port92::kType});
+}
+
+}  // namespace rhea
