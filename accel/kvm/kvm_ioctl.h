@@ -1,7 +1,7 @@
 // System calls on KVM's descriptors.
 #pragma once
 
-#include <linux/kvm.h>
+#include "accel/kvm/kvm_uapi.h"
 
 #include <cstdlib>
 #include <memory>

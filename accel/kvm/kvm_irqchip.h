@@ -1,7 +1,7 @@
 // PIC, I/O APIC and PIT in the kernel, and the routing of GSIs and messages to them.
 #pragma once
 
-#include <linux/kvm.h>
+#include "accel/kvm/kvm_uapi.h"
 
 #include <map>
 #include <memory>

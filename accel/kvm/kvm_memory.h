@@ -1,7 +1,7 @@
 // The guest's memory as KVM sees it: slots that follow the flat view, doorbells, the dirty log.
 #pragma once
 
-#include <linux/kvm.h>
+#include "accel/kvm/kvm_uapi.h"
 
 #include <functional>
 #include <vector>

@@ -5,7 +5,7 @@
 // immediate_exit first and looks at the flags then, so no request is slept over.
 #pragma once
 
-#include <linux/kvm.h>
+#include "accel/kvm/kvm_uapi.h"
 
 #include <atomic>
 #include <condition_variable>
