@@ -299,7 +299,7 @@ std::string_view error_phrase(rj::ParseErrorCode code) {
     case rj::kParseErrorStringUnicodeEscapeInvalidHex:
     case rj::kParseErrorStringUnicodeSurrogateInvalid:
     case rj::kParseErrorStringEscapeInvalid:
-      return "JSON parse error, invalid escape in string";
+      return "JSON parse error, invalid escape sequence in string";
     case rj::kParseErrorStringInvalidEncoding:
       return "JSON parse error, invalid UTF-8 sequence in string";
     case rj::kParseErrorNumberTooBig:
@@ -307,6 +307,20 @@ std::string_view error_phrase(rj::ParseErrorCode code) {
     default:
       return "JSON parse error, Invalid JSON syntax";
   }
+}
+
+/// The phrase for `result`, with the word that made no sense.
+std::string error_text(const rj::ParseResult& result, std::string_view text) {
+  std::string_view rest = text.substr(std::min(result.Offset(), text.size()));
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  if (result.Code() == rj::kParseErrorObjectMissName && rest.starts_with('}'))
+    return "JSON parse error, expecting value";
+  if (result.Code() != rj::kParseErrorValueInvalid) return std::string(error_phrase(result.Code()));
+  size_t begin = text.size() - rest.size(), end = begin;
+  while (begin > 0 && is_letter(text[begin - 1])) --begin;
+  while (end < text.size() && is_letter(text[end])) ++end;
+  if (begin == end || end - begin > 64) return "JSON parse error, expecting value";
+  return str_cat("JSON parse error, invalid keyword '", text.substr(begin, end - begin), "'");
 }
 
 /// Rewrites 'single-quoted' strings as "double-quoted" ones.
@@ -345,7 +359,7 @@ Result<Json> Json::parse(std::string_view text) {
   const rj::ParseResult result = reader.Parse(stream, builder);
   if (!result.IsError()) return std::move(builder.result);
   if (result.Code() == rj::kParseErrorTermination) return fail(EINVAL, builder.error);
-  return fail(EINVAL, error_phrase(result.Code()));
+  return fail(EINVAL, error_text(result, text));
 }
 
 void JsonSplitter::compact() {
@@ -365,6 +379,7 @@ JsonSplitter::Next JsonSplitter::finish(size_t end, std::string_view& text) {
   begin_ = scan_ = end;
   depth_ = 0;
   quote_ = 0;
+  last_ = 0;
   escape_ = in_scalar_ = false;
   closers_.clear();
   return Next::kValue;
@@ -374,6 +389,13 @@ JsonSplitter::Next JsonSplitter::fail_and_resync(std::string_view why, std::stri
   std::ignore = finish(scan_, text);
   text = why;
   return Next::kError;
+}
+
+/// An object begins a line inside a value where none may stand: the value was cut off.
+bool JsonSplitter::begins_another() const {
+  if (scan_ == 0 || buf_[scan_ - 1] != '\n') return false;
+  if (closers_.back() == '}') return last_ != ':';
+  return last_ != '[' && last_ != ',';
 }
 
 JsonSplitter::Next JsonSplitter::next(std::string_view& text) {
@@ -409,6 +431,10 @@ JsonSplitter::Next JsonSplitter::next(std::string_view& text) {
         break;
       case '{':
       case '[':
+        if (c == '{' && depth_ > 0 && begins_another())
+          return fail_and_resync(closers_.back() == '}' ? "JSON parse error, expected separator in dict"
+                                                        : "JSON parse error, expected separator in list",
+                                 text);
         if (depth_ >= kMaxNesting) return ++scan_, fail_and_resync("JSON nesting depth limit exceeded", text);
         ++depth_;
         closers_.push_back(c == '{' ? '}' : ']');
@@ -427,6 +453,7 @@ JsonSplitter::Next JsonSplitter::next(std::string_view& text) {
           return ++scan_, fail_and_resync("JSON parse error, invalid character", text);
         break;
     }
+    last_ = c;
   }
   return Next::kNeedMore;
 }

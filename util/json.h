@@ -102,7 +102,8 @@ void json_write_string(std::string& out, std::string_view s);
 
 /// Cuts a byte stream into the texts of top-level JSON values. Feed bytes as they come; complete() hands out
 /// one text at a time. Input that can never become a value comes out as an error once, after which the stream
-/// goes on behind it.
+/// goes on behind it. A value that was cut off does not swallow the next one, if that is an object that begins
+/// a line.
 class JsonSplitter {
  public:
   static constexpr size_t kMaxBytes = size_t{64} << 20;  ///< of one value's text
@@ -112,6 +113,8 @@ class JsonSplitter {
   enum class Next { kNeedMore, kValue, kError };
   /// kValue: `text` holds one value's text (valid until the next call). kError: `text` holds the reason.
   Next next(std::string_view& text);
+  /// Bytes fed and not yet handed out.
+  size_t buffered_bytes() const { return buf_.size() - begin_; }
   /// True while part of a value has been fed.
   bool in_value() const { return scan_ != begin_ || depth_ != 0; }
 
@@ -119,6 +122,7 @@ class JsonSplitter {
   Next finish(size_t end, std::string_view& text);
   Next fail_and_resync(std::string_view why, std::string_view& text);
   void compact();
+  bool begins_another() const;
 
   std::string buf_;
   size_t begin_ = 0;  ///< where the value being collected starts
@@ -127,6 +131,7 @@ class JsonSplitter {
   char quote_ = 0;  ///< inside a string that this character ends
   bool escape_ = false;
   bool in_scalar_ = false;
+  char last_ = 0;  ///< the last character of the value that is no white space
   std::string closers_;  ///< the closing brackets awaited
 };
 

@@ -1,0 +1,76 @@
+// QMP commands about the connection, the program and the machine as a whole.
+#include "monitor/hmp.h"
+#include "monitor/monitor_session.h"
+#include "monitor/version.h"
+#include "qapi/qapi_commands_control.h"
+#include "qapi/qapi_commands_misc.h"
+#include "qapi/qapi_commands_runstate.h"
+#include "qapi/vm_control.h"
+
+namespace rhea {
+
+Result<> qmp_qmp_capabilities(QmpContext& ctx, QmpCapabilitiesArgs args) {
+  if (ctx.session == nullptr) return fail(EINVAL, "There is no connection to negotiate on");
+  return ctx.session->negotiate(args.enable.value_or(std::vector<QMPCapability>()));
+}
+
+Result<VersionInfo> qmp_query_version(QmpContext&) {
+  VersionInfo info;
+  info.qemu.major = kQemuMajor;
+  info.qemu.minor = kQemuMinor;
+  info.qemu.micro = kQemuMicro;
+  info.package = package_version();
+  return info;
+}
+
+Result<> qmp_quit(QmpContext& ctx) {
+  ctx.vm.request_quit(ShutdownCause::kHostQmpQuit);
+  return {};
+}
+
+Result<StatusInfo> qmp_query_status(QmpContext& ctx) {
+  StatusInfo info;
+  info.status = ctx.vm.run_state();
+  info.running = ctx.vm.running();
+  return info;
+}
+
+Result<> qmp_stop(QmpContext& ctx) {
+  return ctx.vm.stop();
+}
+
+Result<> qmp_cont(QmpContext& ctx) {
+  return ctx.vm.cont();
+}
+
+Result<> qmp_system_reset(QmpContext& ctx) {
+  ctx.vm.request_reset(ShutdownCause::kHostQmpSystemReset);
+  return {};
+}
+
+Result<> qmp_system_powerdown(QmpContext& ctx) {
+  ctx.vm.request_powerdown();
+  return {};
+}
+
+Result<NameInfo> qmp_query_name(QmpContext& ctx) {
+  NameInfo info;
+  if (!ctx.vm.name().empty()) info.name = ctx.vm.name();
+  return info;
+}
+
+Result<UuidInfo> qmp_query_uuid(QmpContext& ctx) {
+  UuidInfo info;
+  info.UUID = ctx.vm.uuid();
+  return info;
+}
+
+CoResult<std::string> qmp_human_monitor_command(QmpContext& ctx, HumanMonitorCommandArgs args) {
+  HmpCall call(ctx);
+  call.cpu_index = args.cpu_index;
+  auto work = hmp_execute(call, std::move(args.command_line));
+  std::ignore = co_await std::move(work);  // errors are in the text
+  co_return hmp_wire_text(call.out);
+}
+
+}  // namespace rhea
