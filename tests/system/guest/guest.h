@@ -2,9 +2,15 @@
 #pragma once
 #include <stdint.h>
 
-static inline void outb(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port)); }
-static inline void outw(uint16_t port, uint16_t v) { __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port)); }
-static inline void outl(uint16_t port, uint32_t v) { __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port)); }
+static inline void outb(uint16_t port, uint8_t v) {
+  __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port));
+}
+static inline void outw(uint16_t port, uint16_t v) {
+  __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port));
+}
+static inline void outl(uint16_t port, uint32_t v) {
+  __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port));
+}
 static inline uint8_t inb(uint16_t port) {
   uint8_t v;
   __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
@@ -35,7 +41,8 @@ extern volatile uint32_t interrupt_count[256];
 void interrupts_init(void);
 void irq_unmask(int irq);
 void irq_mask(int irq);
-int wait_count(int vector, uint32_t above, uint32_t ms);  // 1 when interrupt_count[vector] passed `above` in time
+int wait_count(int vector, uint32_t above,
+               uint32_t ms);  // 1 when interrupt_count[vector] passed `above` in time
 int test_pit(void);
 int test_lapic(void);
 int test_ioapic(void);
@@ -49,8 +56,8 @@ int test_pm_timer(void);
 int test_rtc(void);
 int test_keyboard_controller(void);
 int test_fw_cfg(void);
-uint32_t pm_ticks(void);           // 3.579545 MHz, 24 bits
-void wait_ms(uint32_t ms);         // by the PM timer
+uint32_t pm_ticks(void);    // 3.579545 MHz, 24 bits
+void wait_ms(uint32_t ms);  // by the PM timer
 uint32_t cpus_by_fw_cfg(void);
 void power_off(void);
 void reset_machine(void);
