@@ -208,8 +208,8 @@ class AioContext {
   std::vector<std::move_only_function<void()>> posted_;
   std::vector<std::coroutine_handle<>> ready_;
   std::vector<TimerQueue> timer_queues_;
-  std::vector<std::move_only_function<void()>> running_posted_;  // loop's thread only
-  std::vector<std::coroutine_handle<>> running_ready_;           // loop's thread only
+  std::vector<std::move_only_function<void()>> running_posted_;             // loop's thread only
+  std::vector<std::coroutine_handle<>> running_ready_;                      // loop's thread only
   std::vector<std::pair<const void*, std::shared_ptr<void>>> attachments_;  // loop's thread only
 };
 

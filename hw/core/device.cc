@@ -62,7 +62,8 @@ Result<> Device::check_settable(const PropertyInfo& p) const {
 void Device::add_bus(std::shared_ptr<Bus> bus) {
   bus->owner_ = this;
   child_buses_.push_back(bus);
-  add_child(bus->bus_name(), std::move(bus));
+  const std::string name(bus->bus_name());  // arguments are evaluated in any order
+  add_child(name, std::move(bus));
 }
 
 Bus::~Bus() {
