@@ -125,9 +125,11 @@ Piece access_device(const FlatRange& range, uint64_t into, uint8_t* data, uint64
   if (range.ram != nullptr &&
       (range.region->kind() != MemoryRegion::Kind::kRom || range.region->handler() == nullptr))
     return access_ram(range, into, data, bytes, write);
-  unsigned size =
-      piece_size(range.region->rules(), range.region_offset + into, std::min(bytes, range.size - into));
-  return {size, access_io(range, range.region_offset + into, data, size, write)};
+  // A device decodes the address an access starts at and takes the whole of it, also where another region
+  // covers the next byte: CONFIG_ADDRESS at port 0xcf8 is 32 bits wide around the reset register at 0xcf9.
+  const uint64_t offset = range.region_offset + into;
+  unsigned size = piece_size(range.region->rules(), offset, std::min(bytes, range.region->size() - offset));
+  return {size, access_io(range, offset, data, size, write)};
 }
 
 Piece access_piece(const AddressSpace& space, GuestAddr addr, uint8_t* data, uint64_t bytes, bool write) {

@@ -96,6 +96,21 @@ TEST(Access, CopiesAcrossRamGapAndDevice) {
             (std::vector<uint8_t>{0x5a, 0x5a, 0x5a, 0x5a, 0xff, 0xff, 0xff, 0xff, 0x5a, 0x5a, 0x5a, 0x5a}));
 }
 
+TEST(Access, ADeviceTakesTheWholeAccessWhereAnotherCoversItsNextByte) {
+  LogHandler wide, inner;
+  auto root = MemoryRegion::container("root", 0x10000);
+  auto address = MemoryRegion::io("address", 4, wide), reset = MemoryRegion::io("reset", 1, inner);
+  root->add_subregion(0xcf8, *address);
+  root->add_subregion(0xcf9, *reset, 1);
+  AddressSpace space("s", *root);
+  space.store(0xcf8, 0x80000004, 4);
+  EXPECT_EQ(wide.log, "w0/4=80000004 ");
+  EXPECT_EQ(space.load(0xcf8, 4), 0x80000004u);
+  EXPECT_EQ(inner.log, "");
+  space.store(0xcf9, 2, 1);
+  EXPECT_EQ(inner.log, "w0/1=2 ");
+}
+
 TEST(Access, RomDropsWritesOrHandsThemOn) {
   LogHandler handler;
   auto root = MemoryRegion::container("root", 0x10000);
