@@ -115,9 +115,10 @@ void AioContext::stop() {
 
 bool AioContext::run_once(bool may_wait) {
   make_current();
-  for (LoopHook* hook : hooks_) hook->before_wait();
-  const int count = wait(may_wait);
-  bool progress = dispatch_fds(count);
+  bool progress = false;
+  for (LoopHook* hook : hooks_) progress |= hook->before_wait();
+  const int count = wait(may_wait && !progress);
+  progress |= dispatch_fds(count);
   progress |= run_timers();
   progress |= run_posted();
   progress |= run_ready();

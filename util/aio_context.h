@@ -75,8 +75,9 @@ class FdWatch {
 class LoopHook {
  public:
   virtual ~LoopHook() = default;
-  /// Before the loop waits: submit what was queued since. Loop's thread.
-  virtual void before_wait() = 0;
+  /// Before the loop waits: submit what was queued since. True if callbacks or coroutines ran: the loop then
+  /// does not wait in this pass. Loop's thread.
+  virtual bool before_wait() = 0;
 };
 
 class AioContext {

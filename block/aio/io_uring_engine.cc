@@ -63,25 +63,30 @@ io_uring_sqe* IoUringEngine::get_sqe() {
   return io_uring_get_sqe(&ring_);
 }
 
-void IoUringEngine::before_wait() {
+bool IoUringEngine::before_wait() {
   // What was read from the page cache is complete right after submission, and its coroutine may queue more.
   constexpr int kRounds = 8;
+  bool progress = false;
   for (int i = 0; i < kRounds && queued_ != 0; ++i) {
-    if (io_uring_submit(&ring_) < 0) return;  // EBUSY, EAGAIN: tried again in the loop's next pass
+    if (io_uring_submit(&ring_) < 0) return true;  // EBUSY, EAGAIN: tried again in the next pass, soon
     queued_ = 0;
-    reap();
+    progress |= reap();
   }
   if (queued_ != 0 && io_uring_submit(&ring_) >= 0) queued_ = 0;
+  return progress;
 }
 
-void IoUringEngine::reap() {
+bool IoUringEngine::reap() {
+  bool any = false;
   io_uring_cqe* cqe = nullptr;
   while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
     auto* op = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
     op->result = cqe->res;
     io_uring_cqe_seen(&ring_, cqe);
     op->waiter.resume();
+    any = true;
   }
+  return any;
 }
 
 CoResult<> IoUringEngine::co_transfer(bool is_write, int fd, ByteRange range, IoVector iov) {

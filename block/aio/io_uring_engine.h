@@ -18,14 +18,14 @@ class IoUringEngine final : public AioEngine, public LoopHook {
   CoResult<> co_preadv(int fd, ByteRange range, IoVector iov) override;
   CoResult<> co_pwritev(int fd, ByteRange range, IoVector iov) override;
   CoResult<> co_fdatasync(int fd) override;
-  void before_wait() override;
+  bool before_wait() override;
 
  private:
   struct Operation;
   static constexpr unsigned kEntries = 128;
   explicit IoUringEngine(AioContext& loop) : loop_(loop) {}
   io_uring_sqe* get_sqe();
-  void reap();
+  bool reap();
   CoResult<> co_transfer(bool is_write, int fd, ByteRange range, IoVector iov);
 
   AioContext& loop_;

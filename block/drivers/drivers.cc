@@ -4,7 +4,7 @@ namespace rhea {
 
 void register_block_drivers(BlockGraph& graph) {
   for (const BlockDriver* d :
-       {&kFileDriver, &kHostDeviceDriver, &kHostCdromDriver, &kNullCoDriver, &kRawDriver})
+       {&kFileDriver, &kHostDeviceDriver, &kHostCdromDriver, &kNullAioDriver, &kNullCoDriver, &kRawDriver})
     graph.register_driver(*d);
 }
 

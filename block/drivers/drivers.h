@@ -11,6 +11,7 @@ void register_block_drivers(BlockGraph& graph);
 extern const BlockDriver kFileDriver;
 extern const BlockDriver kHostDeviceDriver;
 extern const BlockDriver kHostCdromDriver;
+extern const BlockDriver kNullAioDriver;
 extern const BlockDriver kNullCoDriver;
 extern const BlockDriver kRawDriver;
 

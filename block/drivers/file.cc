@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "block/drivers/drivers.h"
@@ -24,6 +25,8 @@ Result<> FileNode::take_options(OptionTree& options) {
   aio_ = aio == 2u ? AioKind::kIoUring : AioKind::kThreads;
   const auto locking = TRY(options.take_choice("locking", {"auto", "on", "off"}));
   locking_ = static_cast<Locking>(locking.value_or(0));
+  drop_cache_ = TRY(options.take_bool("drop-cache")).value_or(true);
+  check_cache_dropped_ = TRY(options.take_bool("x-check-cache-dropped")).value_or(false);
   if (path_.starts_with("/dev/fdset/"))
     return fail(ENOTSUP, "Could not open '", path_, "': file descriptor sets are not supported");
   return {};
@@ -257,6 +260,38 @@ CoResult<uint64_t> FileNode::co_allocated_size() {
     if (::fstat(fd_.get(), &st) != 0) return fail_errno(errno, "Could not stat '", path_, "'");
     constexpr uint64_t kStatBlockBytes = 512;
     return static_cast<uint64_t>(st.st_blocks) * kStatBlockBytes;
+  };
+  co_return co_await thread_pool().co_run(work);
+}
+
+/// True if any page of the file is in the page cache. Pool thread.
+bool FileNode::is_cached() const {
+  struct stat st {};
+  if (::fstat(fd_.get(), &st) != 0 || st.st_size <= 0) return false;
+  constexpr size_t kPage = 4096, kWindow = size_t{64} << 20;
+  std::vector<unsigned char> resident(kWindow / kPage);
+  const auto size = static_cast<size_t>(st.st_size);
+  for (size_t at = 0; at < size; at += kWindow) {
+    const size_t n = std::min(kWindow, size - at);
+    void* map = ::mmap(nullptr, n, PROT_READ, MAP_SHARED, fd_.get(), static_cast<off_t>(at));
+    if (map == MAP_FAILED) return false;
+    const bool known = ::mincore(map, n, resident.data()) == 0;
+    ::munmap(map, n);
+    const auto end = resident.begin() + static_cast<std::ptrdiff_t>((n + kPage - 1) / kPage);
+    if (known && std::any_of(resident.begin(), end, [](unsigned char c) { return (c & 1) != 0; }))
+      return true;
+  }
+  return false;
+}
+
+CoResult<> FileNode::co_invalidate_cache() {
+  if (!drop_cache_ || flags_.direct) co_return Result<>();
+  auto work = [&]() -> Result<> {
+    if (::fdatasync(fd_.get()) != 0) return fail_errno(errno, "Cannot flush '", path_, "'");
+    if (const int err = ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED))
+      return fail_errno(err, "fadvise failed for '", path_, "'");
+    if (check_cache_dropped_ && is_cached()) warn_report(str_cat("'", path_, "': page cache still in use"));
+    return {};
   };
   co_return co_await thread_pool().co_run(work);
 }

@@ -33,6 +33,7 @@ class FileNode : public BlockDriverState {
   CoResult<uint64_t> co_getlength() override;
   CoResult<> co_truncate(uint64_t bytes) override;
   CoResult<uint64_t> co_allocated_size() override;
+  CoResult<> co_invalidate_cache() override;
 
  protected:
   /// Whether what `st` describes is for this driver. Pool thread.
@@ -47,12 +48,15 @@ class FileNode : public BlockDriverState {
   Result<UniqueFd> open_path(bool writable) const;
   Result<> open_and_inspect();
   void probe_direct_alignment();
+  bool is_cached() const;
   bool dynamic_access() const { return flags_.auto_read_only && !flags_.read_only; }
   Result<AioEngine*> engine() const { return aio_engine(aio_); }
 
   std::string path_;
   AioKind aio_ = AioKind::kThreads;
   Locking locking_ = Locking::kAuto;
+  bool drop_cache_ = true;
+  bool check_cache_dropped_ = false;
   bool is_block_device_ = false;
   uint32_t alignment_ = 1;
   uint32_t memory_alignment_ = 1;

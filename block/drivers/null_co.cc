@@ -1,5 +1,5 @@
-// null-co: a node of a given size that takes every write and, if asked to, reads as zeroes. For tests and
-// measurements.
+// null-co, null-aio: a node of a given size that takes every write and, if asked to, reads as zeroes. For
+// tests and measurements.
 #include "block/drivers/drivers.h"
 #include "util/clock.h"
 
@@ -9,6 +9,9 @@ namespace {
 
 class NullNode final : public BlockDriverState {
  public:
+  /// `deferred`: requests end in a later pass of the loop, as those of real storage do.
+  explicit NullNode(bool deferred) : deferred_(deferred) {}
+
   CoResult<> co_open(OpenContext& ctx) override {
     std::ignore = co_await or_return(ctx.options.take_string("filename"));
     constexpr uint64_t kDefaultBytes = uint64_t{1} << 30;
@@ -31,7 +34,7 @@ class NullNode final : public BlockDriverState {
   }
   CoResult<uint64_t> co_getlength() override { co_return size_; }
   CoResult<uint64_t> co_allocated_size() override { co_return uint64_t{0}; }
-  std::string exact_filename() const override { return "null-co://"; }
+  std::string exact_filename() const override { return str_cat(driver().name, "://"); }
 
  private:
   static Result<uint64_t> take_latency(OptionTree& options) {
@@ -43,18 +46,22 @@ class NullNode final : public BlockDriverState {
     return ns;
   }
   CoResult<> co_wait() {
-    if (latency_ns_ > 0) co_await AioContext::current()->co_sleep(realtime_clock(), latency_ns_);
+    AioContext& loop = *AioContext::current();
+    if (latency_ns_ > 0)
+      co_await loop.co_sleep(realtime_clock(), latency_ns_);
+    else if (deferred_)
+      co_await loop.co_yield_now();
     co_return Result<>();
   }
+  const bool deferred_;
   uint64_t size_ = 0;
   int64_t latency_ns_ = 0;
   bool read_zeroes_ = false;
 };
 
-Result<> parse_null_filename(const std::string& filename, OptionTree&) {
-  // The name carries no options: "null-co://" is all there is.
-  if (filename != "null-co://")
-    return fail(EINVAL, "The only allowed filename for this driver is 'null-co://'");
+/// The name carries no options: "null-co://" is all there is.
+Result<> check_name(std::string_view only, const std::string& filename) {
+  if (filename != only) return fail(EINVAL, "The only allowed filename for this driver is '", only, "'");
   return {};
 }
 
@@ -64,8 +71,16 @@ const BlockDriver kNullCoDriver = {
     .name = "null-co",
     .is_protocol = true,
     .protocol_name = "null-co",
-    .parse_filename = parse_null_filename,
-    .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<NullNode>(); },
+    .parse_filename = [](const std::string& f, OptionTree&) { return check_name("null-co://", f); },
+    .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<NullNode>(false); },
+};
+
+const BlockDriver kNullAioDriver = {
+    .name = "null-aio",
+    .is_protocol = true,
+    .protocol_name = "null-aio",
+    .parse_filename = [](const std::string& f, OptionTree&) { return check_name("null-aio://", f); },
+    .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<NullNode>(true); },
 };
 
 }  // namespace rhea

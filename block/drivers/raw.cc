@@ -15,6 +15,10 @@ class RawNode final : public BlockDriverState {
     return child_role::kPrimary | (whole ? child_role::kFiltered : child_role::kData);
   }
 
+  std::string exact_filename() const override {
+    return offset_ != 0 || has_size_ ? std::string() : file_.node().filename();
+  }
+
   CoResult<> co_open(OpenContext& ctx) override {
     offset_ = (co_await or_return(ctx.options.take_size("offset"))).value_or(0);
     const std::optional<uint64_t> size = co_await or_return(ctx.options.take_size("size"));

@@ -28,26 +28,37 @@ BlockBackend::~BlockBackend() {
   graph_.remove_backend(*this);
 }
 
+// The owner may destroy a backend while one of these waits; each looks for it again before it goes on.
+
 CoResult<> BlockBackend::co_insert(GraphWriteLock& lock, BlockDriverState& node) {
+  BlockGraph& graph = graph_;
+  const uint64_t serial = serial_;
   if (root_) co_return fail(EBUSY, "There already is a medium in the device");
-  DrainedSection drained = co_await or_return(co_await graph_.co_drain(lock, *this));
-  Result<BdrvChild> edge = co_await graph_.co_attach_root(lock, *this, node, perms_);
+  Result<BdrvChild> edge = co_await graph.co_attach_root(lock, *this, node, perms_);
+  if (graph.backend_by_serial(serial) == nullptr) co_return fail(ENODEV, "The device is gone");
+  // Without a medium no request gets past usable_node(), but one may be just there.
+  DrainedSection drained = co_await or_return(co_await graph.co_drain(lock, *this));
+  if (graph.backend_by_serial(serial) == nullptr) co_return fail(ENODEV, "The device is gone");
   root_ = co_await or_return(std::move(edge));
   co_return Result<>();
 }
 
 CoResult<> BlockBackend::co_remove(GraphWriteLock& lock) {
+  BlockGraph& graph = graph_;
+  const uint64_t serial = serial_;
   if (!root_) co_return Result<>();
   {
-    DrainedSection drained = co_await or_return(co_await graph_.co_drain(lock, *this));
-    root_.reset();
+    DrainedSection drained = co_await or_return(co_await graph.co_drain(lock, *this));
+    if (graph.backend_by_serial(serial) != nullptr) root_.reset();
   }
-  co_return co_await graph_.co_reap(lock);
+  co_return co_await graph.co_reap(lock);
 }
 
 CoResult<> BlockBackend::co_set_perm(GraphWriteLock& lock, PermPair perms) {
-  if (root_) co_await or_return(co_await graph_.co_set_edge_perms(lock, root_, perms));
-  perms_ = perms;
+  BlockGraph& graph = graph_;
+  const uint64_t serial = serial_;
+  if (root_) co_await or_return(co_await graph.co_set_edge_perms(lock, root_, perms));
+  if (graph.backend_by_serial(serial) != nullptr) perms_ = perms;
   co_return Result<>();
 }
 
@@ -165,19 +176,19 @@ CoResult<> BlockBackend::co_drain() {
   co_return Result<>();
 }
 
-BlockErrorAction BlockBackend::error_action(bool is_read, int errnum) const {
+IoErrorAction BlockBackend::error_action(bool is_read, int errnum) const {
   switch (is_read ? on_read_error_ : on_write_error_) {
     case BlockErrorPolicy::kEnospc:
     case BlockErrorPolicy::kAuto:
-      return errnum == ENOSPC ? BlockErrorAction::kStop : BlockErrorAction::kReport;
+      return errnum == ENOSPC ? IoErrorAction::kStop : IoErrorAction::kReport;
     case BlockErrorPolicy::kStop:
-      return BlockErrorAction::kStop;
+      return IoErrorAction::kStop;
     case BlockErrorPolicy::kIgnore:
-      return BlockErrorAction::kIgnore;
+      return IoErrorAction::kIgnore;
     case BlockErrorPolicy::kReport:
       break;
   }
-  return BlockErrorAction::kReport;
+  return IoErrorAction::kReport;
 }
 
 bool BlockBackend::iostatus_enabled() const {

@@ -42,7 +42,7 @@ class BlockDevOps {
 };
 
 enum class BlockErrorPolicy : uint8_t { kReport, kIgnore, kEnospc, kStop, kAuto };
-enum class BlockErrorAction : uint8_t { kReport, kIgnore, kStop };
+enum class IoErrorAction : uint8_t { kReport, kIgnore, kStop };
 /// "report", "ignore", "enospc", "stop" or "auto".
 std::string_view error_policy_name(BlockErrorPolicy p);
 enum class BlockIoStatus : uint8_t { kOk, kFailed, kNospace };
@@ -100,7 +100,8 @@ class BlockBackend {
   Result<> change_media_cb(bool load);
   void eject_request(bool force);
 
-  // --- Requests. Any thread; one that runs no loop has them made by the main loop.
+  // --- Requests. Any thread. One that runs no loop has them made by the main loop, and goes on there, or on
+  // its own thread if the request ended before it had time to suspend.
   CoResult<> co_preadv(ByteRange range, IoVector iov);
   CoResult<> co_pwritev(ByteRange range, IoVector iov);
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap);
@@ -123,14 +124,14 @@ class BlockBackend {
   }
   BlockErrorPolicy on_read_error() const { return on_read_error_; }
   BlockErrorPolicy on_write_error() const { return on_write_error_; }
-  BlockErrorAction error_action(bool is_read, int errnum) const;
+  IoErrorAction error_action(bool is_read, int errnum) const;
   /// The device model reports I/O status.
   void enable_iostatus() { iostatus_enabled_ = true; }
   bool iostatus_enabled() const;
   BlockIoStatus iostatus() const { return iostatus_; }
   void set_iostatus_error(int errnum);
   void reset_iostatus() { iostatus_ = BlockIoStatus::kOk; }
-  /// A node inserted later is read-only if the drive was made so (-drive).
+  /// Whether a medium put in by blockdev-change-medium is read-only where nobody says: as the last one was.
   bool read_only_default() const { return read_only_default_; }
   void set_read_only_default(bool on) { read_only_default_ = on; }
   BlockAccounting& accounting() { return accounting_; }
@@ -154,7 +155,7 @@ class BlockBackend {
   BlockErrorPolicy on_read_error_ = BlockErrorPolicy::kReport;
   BlockErrorPolicy on_write_error_ = BlockErrorPolicy::kEnospc;
   bool iostatus_enabled_ = false;
-  bool read_only_default_ = false;
+  bool read_only_default_ = true;
   BlockIoStatus iostatus_ = BlockIoStatus::kOk;
   BlockAccounting accounting_;
 };

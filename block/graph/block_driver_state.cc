@@ -1,5 +1,6 @@
 #include "block/graph/block_driver_state.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "block/graph/block_backend.h"
@@ -85,8 +86,27 @@ PermPair BlockDriverState::cumulative_perms() const {
   return sum;
 }
 
+bool BlockDriverState::has_backend() const {
+  return std::ranges::any_of(parents_, [](const BlockEdge* e) { return e->parent_backend != nullptr; });
+}
+
 std::string BlockDriverState::exact_filename() const {
   return file_ ? file_.node().filename() : std::string();
+}
+
+Json BlockDriverState::full_options() const {
+  Json out = Json::object();
+  out.set("driver", driver().name);
+  for (const OptionTree::Entry& e : explicit_options_.entries()) {
+    const bool generic = e.key == "node-name" || e.key == "driver" || e.key == "read-only" ||
+                         e.key == "auto-read-only" || e.key == "discard" || e.key == "detect-zeroes" ||
+                         e.key == "force-share" || e.key.starts_with("cache.");
+    if (!generic && e.key.find('.') == std::string::npos && e.key != "file" && e.key != "backing")
+      out.set(e.key, e.value);
+  }
+  if (!out.find("filename") && !file_ && !filename_.empty()) out.set("filename", filename_);
+  for (const BdrvChild* c : children()) out.set(c->name(), c->node().full_options());
+  return out;
 }
 
 PermPair BlockDriverState::child_perms(const BlockEdge& child, PermPair cumulative) const {
@@ -142,6 +162,10 @@ CoResult<> BlockDriverState::co_truncate(uint64_t) {
 CoResult<uint64_t> BlockDriverState::co_allocated_size() {
   if (!file_) co_return fail(ENOTSUP, "Driver '", driver().name, "' does not know its allocated size");
   co_return co_await file_.node().co_allocated_size();
+}
+
+CoResult<> BlockDriverState::co_invalidate_cache() {
+  co_return Result<>();
 }
 
 CoResult<> BlockDriverState::co_refresh_length() {

@@ -95,6 +95,8 @@ class BlockDriverState {
   uint64_t total_bytes() const { return total_bytes_.load(std::memory_order_relaxed); }
   /// What people know the image by: the file name, or "" where there is none.
   const std::string& filename() const { return filename_; }
+  /// What opens the same image again, for names of nodes that a file name cannot express.
+  Json full_options() const;
   /// The options the user gave for this node (children's excluded unless references).
   const OptionTree& explicit_options() const { return explicit_options_; }
   /// With what is inherited and defaulted; each knows its origin.
@@ -108,6 +110,8 @@ class BlockDriverState {
   /// What all users together need, and what all of them allow.
   PermPair cumulative_perms() const;
   bool monitor_owned() const { return monitor_owned_; }
+  /// True if a drive, device or job uses it directly.
+  bool has_backend() const;
   /// False while it is being opened.
   bool is_open() const { return opened_; }
 
@@ -123,7 +127,7 @@ class BlockDriverState {
   virtual CoResult<> co_close();
   /// Fills in the limits after opening; those of file() are there already.
   virtual void refresh_limits(BlockLimits&) const {}
-  /// The name for filename(); by default that of file().
+  /// The name for filename(); by default that of file(). "": a name is made of full_options().
   virtual std::string exact_filename() const;
 
   // --- Driver operations: permissions. The default passes the parents' needs to a filtered child, and for a
@@ -152,6 +156,8 @@ class BlockDriverState {
   virtual CoResult<> co_truncate(uint64_t bytes);
   /// Bytes the image takes on its storage; ENOTSUP where nobody knows.
   virtual CoResult<uint64_t> co_allocated_size();
+  /// Forgets what is cached: another host has had the image.
+  virtual CoResult<> co_invalidate_cache();
 
   // --- Driver operations: removable media behind the node.
   virtual bool is_inserted() const { return !file_ || file_.node().is_inserted(); }

@@ -161,6 +161,8 @@ void BlockGraph::set_monitor_owned(GraphWriteLock&, BlockDriverState& node, bool
   auto it = std::ranges::find_if(monitor_nodes_, [&](const NodeRef& r) { return r.get() == &node; });
   NodeRef last = std::move(*it);
   monitor_nodes_.erase(it);
+  // Somebody may still look at it (a query), but its name is free from here on.
+  if (node.parents_.empty()) std::erase(nodes_, &node);
 }
 
 CoResult<BdrvChild> BlockGraph::co_attach(GraphWriteLock& lock, BlockDriverState& parent,
@@ -185,6 +187,8 @@ CoResult<BdrvChild> BlockGraph::co_attach_root(GraphWriteLock& lock, BlockBacken
 
 CoResult<BdrvChild> BlockGraph::co_attach_edge(GraphWriteLock& lock, std::shared_ptr<BlockEdge> edge,
                                                BlockDriverState& child) {
+  if (std::ranges::find(nodes_, &child) == nodes_.end())  // deleted while the parent was being opened
+    co_return fail(ENOENT, "Cannot find device='", child.name(), "' nor node-name='", child.name(), "'");
   edge->child = &child;
   child.parents_.push_back(edge.get());
   ++child.refs_;

@@ -260,6 +260,7 @@ CoResult<> NodeOpener::co_finish_node() {
       !std::has_single_bit(l.pwrite_zeroes_alignment))
     co_return fail(EINVAL, "Driver '", driver_->name, "' asks for an alignment that is no power of two");
   node.filename_ = node.exact_filename();
+  if (node.filename_.empty()) node.filename_ = "json:" + node.full_options().dump();
   node.effective_options_ = std::move(effective_options_);
   co_return check_leftover();
 }
