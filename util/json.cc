@@ -315,6 +315,7 @@ std::string error_text(const rj::ParseResult& result, std::string_view text) {
   const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
   if (result.Code() == rj::kParseErrorObjectMissName && rest.starts_with('}'))
     return "JSON parse error, expecting value";
+  if (rest.empty() && result.Code() != rj::kParseErrorDocumentEmpty) return "JSON parse error, premature EOI";
   if (result.Code() != rj::kParseErrorValueInvalid) return std::string(error_phrase(result.Code()));
   size_t begin = text.size() - rest.size(), end = begin;
   while (begin > 0 && is_letter(text[begin - 1])) --begin;
