@@ -21,7 +21,8 @@ MAY = {
     "accel": CORE + ["memory"],
     "hw/core": CORE + ["block", "chardev", "memory", "accel"],
     "hw": CORE + ["block", "chardev", "memory", "accel", "hw/core", "hw/pci"],  # hw/<one bus or family>
-    "hw/i386": CORE + ["block", "chardev", "memory", "accel", "hw"],
+    "target/i386": CORE + ["memory", "accel", "hw/core"],
+    "hw/i386": CORE + ["block", "chardev", "memory", "accel", "target/i386", "hw"],
     "migration": CORE + ["block", "chardev", "memory", "accel", "hw/core"],
     "monitor": CORE + ["block", "chardev", "memory", "accel", "hw/core"],
     "system": None,  # anything
