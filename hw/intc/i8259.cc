@@ -1,0 +1,247 @@
+#include "hw/intc/i8259.h"
+
+#include "util/log.h"
+
+namespace rhea {
+
+namespace {
+
+constexpr uint8_t kSlaveInput = 2;
+constexpr unsigned kNone = 8;
+constexpr PropertyInfo kProperties[] = {prop<&I8259::iobase>("iobase"), prop<&I8259::elcr_addr>("elcr_addr"),
+                                        prop<&I8259::elcr_mask>("elcr_mask"), prop<&I8259::master>("master")};
+
+using S = I8259State;
+constexpr VMStateField kStateFields[] = {field<&S::last_irr>("last_irr"),
+                                         field<&S::irr>("irr"),
+                                         field<&S::imr>("imr"),
+                                         field<&S::isr>("isr"),
+                                         field<&S::priority_add>("priority_add"),
+                                         field<&S::irq_base>("irq_base"),
+                                         field<&S::read_reg_select>("read_reg_select"),
+                                         field<&S::poll>("poll"),
+                                         field<&S::special_mask>("special_mask"),
+                                         field<&S::init_state>("init_state"),
+                                         field<&S::auto_eoi>("auto_eoi"),
+                                         field<&S::rotate_on_auto_eoi>("rotate_on_auto_eoi"),
+                                         field<&S::special_fully_nested_mode>("special_fully_nested_mode"),
+                                         field<&S::init4>("init4"),
+                                         field<&S::single_mode>("single_mode"),
+                                         field<&S::elcr>("elcr")};
+Result<> check_state(void* object, int) {
+  const auto& s = *static_cast<const S*>(object);
+  if (s.priority_add > 7) return fail(EINVAL, "priority ", int(s.priority_add), " is not an input");
+  if (s.init_state > 3) return fail(EINVAL, "initialisation step ", int(s.init_state), " does not exist");
+  return {};
+}
+
+}  // namespace
+
+constexpr VMState kI8259StateVmState{
+    .name = "i8259", .version = 1, .fields = kStateFields, .post_load = check_state};
+
+constexpr TypeInfo I8259::kType{
+    .name = "isa-i8259",
+    .parent = &IsaDevice::kType,
+    .create = []() -> std::shared_ptr<Object> { return std::make_shared<I8259>(); },
+    .properties = kProperties,
+    .description = "interrupt controller"};
+
+Result<> I8259::do_realize() {
+  if (iobase == kUnset) {
+    iobase = master ? 0x20 : 0xa0;
+    elcr_addr = master ? 0x4d0 : 0x4d1;
+    // The timer, the keyboard, the cascade, the clock and the FPU are edge triggered for ever.
+    elcr_mask = master ? 0xf8 : 0xde;
+  }
+  if (iobase > 0xfffe || (elcr_addr != kUnset && elcr_addr > 0xffff))
+    return fail(EINVAL, "isa-i8259: ports outside the port space");
+  add_irq_output(output);
+  add_ports(static_cast<uint16_t>(iobase), 2, io_, "pic", {.impl_max = 1});
+  if (elcr_addr != kUnset) add_ports(static_cast<uint16_t>(elcr_addr), 1, elcr_, "elcr", {.impl_max = 1});
+  return {};
+}
+
+void I8259::reset() {
+  clear(false);
+  state.elcr = 0;
+  output.lower();
+}
+
+void I8259::clear(bool keep_level_requests) {
+  const uint8_t elcr = state.elcr;
+  const uint8_t irr = keep_level_requests ? state.irr & elcr : 0;
+  state = {};
+  state.elcr = elcr;
+  state.irr = irr;
+}
+
+// --- priorities
+
+unsigned I8259::priority_of(uint8_t mask) const {
+  for (unsigned p = 0; p < 8; ++p)
+    if ((mask >> ((p + state.priority_add) & 7) & 1) != 0) return p;
+  return kNone;
+}
+
+int I8259::highest_pending() const {
+  const S& s = state;
+  const unsigned asked = priority_of(static_cast<uint8_t>(s.irr & ~s.imr));
+  if (asked == kNone) return -1;
+  uint8_t in_service = s.isr;
+  if (s.special_mask != 0) in_service &= static_cast<uint8_t>(~s.imr);
+  // Special fully nested: the slave's further requests pass while one of its own is in service.
+  if (s.special_fully_nested_mode != 0 && master) in_service &= static_cast<uint8_t>(~(1u << kSlaveInput));
+  if (asked >= priority_of(in_service)) return -1;
+  return static_cast<int>((asked + s.priority_add) & 7);
+}
+
+void I8259::update() {
+  output.set(highest_pending() >= 0 ? 1 : 0);
+}
+
+void I8259::irq_input(int n, int level) {
+  if (n < 0 || n > 7) return;
+  S& s = state;
+  const auto bit = static_cast<uint8_t>(1u << n);
+  if ((s.elcr & bit) != 0) {
+    s.irr = static_cast<uint8_t>(level != 0 ? s.irr | bit : s.irr & ~bit);
+  } else if (level != 0 && (s.last_irr & bit) == 0) {
+    s.irr |= bit;
+  }
+  s.last_irr = static_cast<uint8_t>(level != 0 ? s.last_irr | bit : s.last_irr & ~bit);
+  update();
+}
+
+void I8259::take(unsigned n) {
+  S& s = state;
+  const auto bit = static_cast<uint8_t>(1u << n);
+  if (s.auto_eoi == 0)
+    s.isr |= bit;
+  else if (s.rotate_on_auto_eoi != 0)
+    s.priority_add = static_cast<uint8_t>((n + 1) & 7);
+  if ((s.elcr & bit) == 0) s.irr &= static_cast<uint8_t>(~bit);
+  update();
+}
+
+uint8_t I8259::acknowledge() {
+  const int pending = highest_pending();
+  const unsigned n = pending < 0 ? 7 : static_cast<unsigned>(pending);
+  if (pending >= 0) take(n);
+  // The slave answers for the input it is wired to.
+  if (pending == kSlaveInput && master && slave != nullptr) return slave->acknowledge();
+  return static_cast<uint8_t>(state.irq_base + n);
+}
+
+// --- registers
+
+uint8_t I8259::poll_word() {
+  const int pending = highest_pending();
+  if (pending < 0) return 0;
+  take(static_cast<unsigned>(pending));
+  return static_cast<uint8_t>(0x80 | pending);
+}
+
+uint64_t I8259::io_read(uint64_t offset, unsigned) {
+  if (state.poll != 0) {
+    state.poll = 0;
+    return poll_word();
+  }
+  if (offset != 0) return state.imr;
+  return state.read_reg_select != 0 ? state.isr : state.irr;
+}
+
+void I8259::io_write(uint64_t offset, uint64_t value, unsigned) {
+  const auto byte = static_cast<uint8_t>(value);
+  if (offset != 0)
+    write_data(byte);
+  else if ((byte & 0x10) != 0)
+    write_icw1(byte);
+  else if ((byte & 0x08) != 0)
+    write_ocw3(byte);
+  else
+    write_ocw2(byte);
+  update();
+}
+
+void I8259::write_icw1(uint8_t value) {
+  clear(true);
+  state.init_state = 1;
+  state.init4 = value & 1;
+  state.single_mode = value >> 1 & 1;
+  if ((value & 0x08) != 0) log_guest_error("i8259: level triggering is chosen by ELCR, not by ICW1");
+}
+
+void I8259::write_data(uint8_t value) {
+  S& s = state;
+  switch (s.init_state) {
+    case 0:
+      s.imr = value;
+      break;
+    case 1:
+      s.irq_base = value & 0xf8;
+      s.init_state = s.single_mode == 0 ? 2 : s.init4 != 0 ? 3 : 0;
+      break;
+    case 2:
+      s.init_state = s.init4 != 0 ? 3 : 0;
+      break;  // the wiring of the pair is fixed
+    default:
+      s.special_fully_nested_mode = value >> 4 & 1;
+      s.auto_eoi = value >> 1 & 1;
+      s.init_state = 0;
+      break;
+  }
+}
+
+void I8259::write_ocw3(uint8_t value) {
+  if ((value & 0x04) != 0) state.poll = 1;
+  if ((value & 0x02) != 0) state.read_reg_select = value & 1;
+  if ((value & 0x40) != 0) state.special_mask = value >> 5 & 1;
+}
+
+void I8259::write_ocw2(uint8_t value) {
+  S& s = state;
+  const unsigned level = value & 7u;
+  const bool rotate = (value & 0x80) != 0;
+  switch (value >> 5) {
+    case 0:
+    case 4:
+      s.rotate_on_auto_eoi = rotate ? 1 : 0;
+      break;
+    case 1:
+    case 5: {  // non-specific EOI: the one with the highest priority in service
+      const unsigned p = priority_of(s.isr);
+      if (p == kNone) break;
+      const unsigned n = (p + s.priority_add) & 7;
+      s.isr &= static_cast<uint8_t>(~(1u << n));
+      if (rotate) s.priority_add = static_cast<uint8_t>((n + 1) & 7);
+      break;
+    }
+    case 3:
+    case 7:
+      s.isr &= static_cast<uint8_t>(~(1u << level));
+      if (rotate) s.priority_add = static_cast<uint8_t>((level + 1) & 7);
+      break;
+    case 6:
+      s.priority_add = static_cast<uint8_t>((level + 1) & 7);
+      break;
+    default:
+      break;  // no operation
+  }
+}
+
+namespace {
+constexpr VMStateField kFields[] = {struct_field<&I8259::state>("state", kI8259StateVmState)};
+constexpr VMState kVmState{
+    .name = "i8259", .version = 1, .fields = kFields, .post_load = [](void* o, int) -> Result<> {
+      const auto& pic = *static_cast<const I8259*>(o);
+      pic.output.set(pic.asserted() ? 1 : 0);
+      return {};
+    }};
+}  // namespace
+
+const VMState* I8259::vmstate() const {
+  return &kVmState;
+}
+
+}  // namespace rhea
