@@ -40,7 +40,8 @@ class SocketChardev final : public FdChardev {
   std::string_view backend() const override { return "socket"; }
   std::string filename() const override;
   bool can_pass_fds() const override { return passes_fds_; }
-  bool yank() override;
+  bool can_yank() const override { return true; }
+  void yank() override;
 
  private:
   Result<> open_server();
@@ -145,10 +146,9 @@ void SocketChardev::disconnect() {
   if (options_.reconnect_ns != 0) retry_.arm_in(options_.reconnect_ns);
 }
 
-bool SocketChardev::yank() {
+void SocketChardev::yank() {
   if (io_started()) shutdown(in_fd(), SHUT_RDWR);
   if (connecting_) shutdown(connecting_.get(), SHUT_RDWR);
-  return true;
 }
 
 void SocketChardev::try_connect() {

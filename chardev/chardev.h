@@ -39,8 +39,9 @@ class Chardev {
   bool in_use() const { return !frontends_.empty(); }
   /// Appends everything written to `fd` as well.
   void set_log(UniqueFd fd) { log_ = std::move(fd); }
-  /// Cuts a connection that hangs (QMP yank). False if the backend has none to cut.
-  virtual bool yank() { return false; }
+  /// True for backends with connections that may hang; yank() then cuts the present one, if there is one.
+  virtual bool can_yank() const { return false; }
+  virtual void yank() {}
 
  protected:
   friend class CharFrontend;

@@ -21,4 +21,28 @@ Result<std::vector<ChardevBackendInfo>> qmp_query_chardev_backends(QmpContext&) 
   return out;
 }
 
+Result<> qmp_yank(QmpContext& ctx, YankArgs args) {
+  std::vector<Chardev*> found;
+  for (const YankInstance& instance : args.instances) {
+    const auto* wanted = std::get_if<YankInstanceChardev>(&instance.u);
+    Chardev* chardev = wanted != nullptr ? ctx.chardevs.find(wanted->id) : nullptr;
+    if (chardev == nullptr || !chardev->can_yank())
+      return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Instance not found");
+    found.push_back(chardev);
+  }
+  for (Chardev* chardev : found) chardev->yank();
+  return {};
+}
+
+Result<std::vector<YankInstance>> qmp_query_yank(QmpContext& ctx) {
+  std::vector<YankInstance> out;
+  for (const ChardevState& state : ctx.chardevs.snapshot()) {
+    if (!ctx.chardevs.find(state.label)->can_yank()) continue;
+    YankInstanceChardev instance;
+    instance.id = state.label;
+    out.emplace_back().u = std::move(instance);
+  }
+  return out;
+}
+
 }  // namespace rhea

@@ -65,6 +65,20 @@ Result<UuidInfo> qmp_query_uuid(QmpContext& ctx) {
   return info;
 }
 
+Result<> qmp_getfd(QmpContext& ctx, GetfdArgs args) {
+  UniqueFd fd = ctx.session != nullptr ? ctx.session->received_fd() : UniqueFd();
+  if (!fd) return fail(EINVAL, "No file descriptor supplied via SCM_RIGHTS");
+  if (args.fdname.empty() || (args.fdname[0] >= '0' && args.fdname[0] <= '9'))
+    return fail(EINVAL, "Parameter 'fdname' expects a name not starting with a digit");
+  ctx.session->keep_fd(std::move(args.fdname), std::move(fd));
+  return {};
+}
+
+Result<> qmp_closefd(QmpContext& ctx, ClosefdArgs args) {
+  if (ctx.session == nullptr) return fail(EINVAL, "File descriptor named '", args.fdname, "' not found");
+  return ctx.session->drop_fd(args.fdname);
+}
+
 CoResult<std::string> qmp_human_monitor_command(QmpContext& ctx, HumanMonitorCommandArgs args) {
   HmpCall call(ctx);
   call.cpu_index = args.cpu_index;

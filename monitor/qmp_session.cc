@@ -232,7 +232,10 @@ void QmpSession::send_event(std::string_view line) {
     to += qmp_pretty(line);
   else
     to += line;
-  if (out_.size() + frontend_.backlog_bytes() > kMaxUnsentEvents && frontend_.chardev()->yank()) out_.clear();
+  if (!building_ && out_.size() + frontend_.backlog_bytes() > kMaxUnsentEvents) {
+    out_.clear();
+    frontend_.chardev()->yank();
+  }
   if (processing_ || flush_posted_) return;
   flush_posted_ = true;
   loop_.post([this, alive = alive_] {

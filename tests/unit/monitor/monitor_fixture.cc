@@ -4,6 +4,7 @@
 
 #include "monitor/hmp.h"
 #include "monitor/monitor_session.h"
+#include "qapi/qapi_commands_char.h"
 #include "qapi/qapi_commands_control.h"
 #include "qapi/qapi_commands_misc.h"
 #include "qapi/qapi_commands_runstate.h"
@@ -76,17 +77,36 @@ Result<> run_big(QmpContext&, Json arguments, std::string& reply) {
   return {};
 }
 
-Result<> run_getfd(QmpContext& ctx, Json, std::string& reply) {
-  UniqueFd fd = ctx.session->received_fd();
-  if (!fd) return fail(EINVAL, "No file descriptor supplied via SCM_RIGHTS");
-  ctx.session->keep_fd("fd", std::move(fd));
+Result<> run_getfd(QmpContext& ctx, Json arguments, std::string& reply) {
+  auto args = TRY(from_json<GetfdArgs>(std::move(arguments)));
+  TRY(qmp_getfd(ctx, std::move(args)));
   reply += "{}";
+  return {};
+}
+
+Result<> run_closefd(QmpContext& ctx, Json arguments, std::string& reply) {
+  auto args = TRY(from_json<ClosefdArgs>(std::move(arguments)));
+  TRY(qmp_closefd(ctx, std::move(args)));
+  reply += "{}";
+  return {};
+}
+
+Result<> run_yank(QmpContext& ctx, Json arguments, std::string& reply) {
+  auto args = TRY(from_json<YankArgs>(std::move(arguments)));
+  TRY(qmp_yank(ctx, std::move(args)));
+  reply += "{}";
+  return {};
+}
+
+Result<> run_query_yank(QmpContext& ctx, Json, std::string& reply) {
+  write_json(reply, TRY(qmp_query_yank(ctx)));
   return {};
 }
 
 constexpr QmpCommand kCommands[] = {
     {"announce", false, true, run_announce, nullptr},
     {"big", false, true, run_big, nullptr},
+    {"closefd", false, true, run_closefd, nullptr},
     {"echo", false, true, run_echo, nullptr},
     {"fail", false, true, run_fail, nullptr},
     {"getfd", false, true, run_getfd, nullptr},
@@ -94,7 +114,9 @@ constexpr QmpCommand kCommands[] = {
     {"overtake", true, true, run_overtake, nullptr},
     {"qmp_capabilities", false, true, run_capabilities, nullptr},
     {"query-status", false, true, run_status, nullptr},
+    {"query-yank", true, true, run_query_yank, nullptr},
     {"slow", false, true, nullptr, run_slow},
+    {"yank", true, true, run_yank, nullptr},
 };
 
 }  // namespace

@@ -47,7 +47,7 @@ struct Bench {
 Bench& bench();
 
 /// qmp_capabilities, query-status, echo, fail, slow, overtake (out of band), announce (emits events), big,
-/// getfd.
+/// getfd, closefd, query-yank, yank.
 std::span<const QmpCommand> bench_commands();
 
 class MonitorTest : public testing::Test {

@@ -243,9 +243,58 @@ TEST_F(QmpSessionTest, NestingIsLimited) {
   EXPECT_EQ(got, generic("JSON nesting depth limit exceeded"));
 }
 
+void send_with_fd(const UniqueFd& to, std::string text, int fd) {
+  iovec piece{text.data(), text.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+  msghdr m{};
+  m.msg_iov = &piece;
+  m.msg_iovlen = 1;
+  m.msg_control = control;
+  m.msg_controllen = sizeof control;
+  cmsghdr* c = CMSG_FIRSTHDR(&m);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof fd);
+  memcpy(CMSG_DATA(c), &fd, sizeof fd);
+  ASSERT_EQ(sendmsg(to.get(), &m, 0), static_cast<ssize_t>(text.size()));
+}
+
 TEST_F(QmpSessionTest, KeepsDescriptors) {
   UniqueFd c = make_qmp();
-  EXPECT_EQ(ask(c, "{\"execute\": \"getfd\"}"), generic("No file descriptor supplied via SCM_RIGHTS"));
+  const std::string getfd = "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"a\"}}";
+  const std::string closefd = "{\"execute\": \"closefd\", \"arguments\": {\"fdname\": \"a\"}}";
+  EXPECT_EQ(ask(c, getfd), generic("No file descriptor supplied via SCM_RIGHTS"));
+  EXPECT_EQ(ask(c, closefd), generic("File descriptor named 'a' not found"));
+  int pipe_fds[2];
+  ASSERT_EQ(pipe(pipe_fds), 0);
+  UniqueFd reader(pipe_fds[0]), writer(pipe_fds[1]);
+  send_with_fd(c, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"7\"}}", writer.get());
+  EXPECT_EQ(receive(c), generic("Parameter 'fdname' expects a name not starting with a digit"));
+  send_with_fd(c, getfd, writer.get());
+  EXPECT_EQ(receive(c), "{\"return\": {}}\r\n");
+  writer.reset();
+  char byte;
+  fcntl(reader.get(), F_SETFL, O_NONBLOCK);
+  EXPECT_EQ(read(reader.get(), &byte, 1), -1);  // the monitor still has the writing end
+  EXPECT_EQ(ask(c, closefd), "{\"return\": {}}\r\n");
+  EXPECT_EQ(read(reader.get(), &byte, 1), 0);
+}
+
+TEST_F(QmpSessionTest, YankCutsAnotherConnectionOutOfBand) {
+  UniqueFd stuck = make_qmp(), c = make(MonitorMode::kControl);
+  ask(c, "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}}");
+  const std::string yank =
+      "{\"exec-oob\": \"yank\", \"arguments\": {\"instances\": [{\"type\": \"chardev\", ";
+  EXPECT_EQ(ask(c, "{\"exec-oob\": \"query-yank\"}"),
+            "{\"return\": [{\"type\": \"chardev\", \"id\": \"mon0\"}, {\"type\": \"chardev\", \"id\": "
+            "\"mon1\"}]}\r\n");
+  EXPECT_EQ(ask(c, yank + "\"id\": \"nope\"}]}}"),
+            "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Instance not found\"}}\r\n");
+  ask(c, "{\"execute\": \"slow\"}");
+  EXPECT_EQ(ask(c, yank + "\"id\": \"mon0\"}]}}"), "{\"return\": {}}\r\n");
+  char byte;
+  receive(stuck);
+  EXPECT_EQ(recv(stuck.get(), &byte, 1, MSG_DONTWAIT), 0);
 }
 
 TEST_F(QmpSessionTest, NextClientStartsAfresh) {
