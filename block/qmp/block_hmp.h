@@ -1,11 +1,12 @@
-// The block layer's commands of the human monitor.
+// The block layer's commands of the human monitor. (eject and change are built from the QMP commands, in
+// monitor/.)
 #pragma once
 
 #include "qapi/hmp_registry.h"
 
 namespace rhea {
 
-/// Adds info block, eject and change.
+/// Adds info block.
 void register_block_hmp(HmpRegistry& registry);
 
 }  // namespace rhea
