@@ -366,6 +366,7 @@ Result<Json> Json::parse(std::string_view text) {
 void JsonSplitter::compact() {
   if (begin_ == buf_.size()) {
     buf_.clear();
+    if (buf_.capacity() > (size_t{1} << 20)) buf_.shrink_to_fit();  // a huge value is rare
   } else if (begin_ > (size_t{64} << 10)) {
     buf_.erase(0, begin_);
   } else {
