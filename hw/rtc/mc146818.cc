@@ -29,6 +29,7 @@ Result<> Mc146818::do_realize() {
   if (irq > 15) return fail(EINVAL, "mc146818rtc: there is no ISA interrupt ", irq);
   if (iobase > 0xfffe) return fail(EINVAL, "mc146818rtc: iobase ", iobase, " leaves no room for 2 ports");
   if (lost_tick_policy == LostTickPolicy::kDelay) return fail(EINVAL, "Invalid lost tick policy");
+  if (options.driftfix_slew) lost_tick_policy = LostTickPolicy::kSlew;
   if (!irq_line) irq_line = isa_bus().irq(irq);
   add_irq_output(irq_line);
   using Source = RtcOptions::Source;

@@ -68,8 +68,8 @@ class IsaBoard : public testing::Test {
     EXPECT_TRUE(load(device, good));
   }
 
+  VirtualClock clock;  // outlives the loop, which knows it
   std::unique_ptr<AioContext> loop = *AioContext::create("test");
-  VirtualClock clock;
   IrqRecorder irqs;
   std::unique_ptr<MemoryRegion> io = MemoryRegion::container("io", 0x10000);
   AddressSpace ports{"I/O", *io};

@@ -161,6 +161,18 @@ TEST_F(Rtc, PeriodicInterruptKeepsItsRate) {
   EXPECT_NEAR(irqs.edges(8), 1024, 1);
 }
 
+TEST_F(Rtc, SlewingMakesUpForLostTicks) {
+  rtc->lost_tick_policy = LostTickPolicy::kSlew;
+  set(0x0b, 0x42);
+  step(kSecond);  // a guest that looks late has lost 1023 of 1024 ticks
+  int seen = 0;
+  while (irqs.level(8) != 0 && seen < 5000) {
+    EXPECT_EQ(reg(0x0c) & 0xc0, 0xc0);
+    ++seen;
+  }
+  EXPECT_NEAR(seen, 1024, 2);
+}
+
 TEST_F(Rtc, NvramKeepsBytesAndPort70MasksNmi) {
   rtc->set_cmos(0x34, 0x77);
   EXPECT_EQ(reg(0x34), 0x77);
