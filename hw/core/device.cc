@@ -73,9 +73,9 @@ Bus::~Bus() {
 Result<> Bus::plug(Device& device) {
   if (device.bus_type() == nullptr || std::string_view(device.bus_type()) != bus_kind())
     return fail(EINVAL, "Device '", device.type().name, "' can't go on ", bus_kind(), " bus");
+  TRY(check_address(device));  // first: it knows which place is taken
   if (max_devices() != 0 && devices_.size() >= static_cast<size_t>(max_devices()))
     return fail(ENOSPC, "Bus '", bus_name_, "' is full");
-  TRY(check_address(device));
   devices_.push_back(&device);
   device.bus_ = this;
   return {};
