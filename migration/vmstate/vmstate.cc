@@ -47,6 +47,7 @@ void StateReader::get_bytes(std::span<uint8_t> out) {
     std::memset(out.data(), 0, out.size());
     return;
   }
+  if (out.empty()) return;
   std::memcpy(out.data(), in_.data() + at_, out.size());
   at_ += out.size();
 }
