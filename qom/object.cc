@@ -211,7 +211,10 @@ Object* ObjectRoot::resolve(std::string_view path, bool* ambiguous) {
   if (ambiguous != nullptr) *ambiguous = false;
   const auto parts = split_path(path);
   if (path.starts_with('/')) return walk(*this, parts);
-  if (parts.empty()) return nullptr;
+  if (parts.empty()) {  // every object matches
+    if (ambiguous != nullptr) *ambiguous = true;
+    return nullptr;
+  }
   Object* found = nullptr;
   find_partial(*this, parts, found, several);
   if (ambiguous != nullptr) *ambiguous = several;
@@ -236,12 +239,22 @@ namespace {
 Failure bad_type(std::string_view name, std::string_view expected) {
   return fail(EINVAL, "Invalid parameter type for '", name, "', expected: ", expected);
 }
+/// What a value out of range should have been.
+const char* int_name(int64_t max) {
+  return max == INT8_MAX ? "int8_t" : max == INT16_MAX ? "int16_t" : max == INT32_MAX ? "int32_t" : "int64";
+}
+const char* uint_name(uint64_t max) {
+  return max == UINT8_MAX    ? "uint8_t"
+         : max == UINT16_MAX ? "uint16_t"
+         : max == UINT32_MAX ? "uint32_t"
+                             : "uint64";
+}
 }  // namespace
 
 Result<bool> property_bool(std::string_view name, const Json& value, ValueForm form) {
   if (value.is_bool()) return value.as_bool();
-  if (form == ValueForm::kKeyval && value.is_string()) {
-    const auto& s = value.as_string();
+  if (form == ValueForm::kKeyval) {
+    const std::string_view s = value.is_string() ? std::string_view(value.as_string()) : std::string_view();
     if (s == "on" || s == "yes" || s == "true" || s == "y") return true;
     if (s == "off" || s == "no" || s == "false" || s == "n") return false;
     return fail(EINVAL, "Parameter '", name, "' expects 'on' or 'off'");
@@ -253,13 +266,17 @@ Result<uint64_t> property_uint(std::string_view name, const Json& value, ValueFo
   uint64_t v = 0;
   if (value.is_uint()) {
     v = value.as_uint();
+  } else if (value.is_int()) {  // below zero
+    return fail(ERANGE, "Parameter '", name, "' expects ", uint_name(max));
   } else if (value.is_string() && form == ValueForm::kKeyval) {
-    if (!parse_u64(value.as_string(), v))
-      return fail(EINVAL, "Parameter '", name, "' expects an unsigned integer");
+    int64_t negative = 0;
+    if (parse_i64(value.as_string(), negative) && negative < 0)
+      return fail(ERANGE, "Parameter '", name, "' expects ", uint_name(max));
+    if (!parse_u64(value.as_string(), v)) return fail(EINVAL, "Parameter '", name, "' expects integer");
   } else {
-    return bad_type(name, "integer");
+    return fail(EINVAL, "Parameter '", name, "' expects uint64");
   }
-  if (v > max) return fail(ERANGE, "Parameter '", name, "' expects a value from 0 to ", max);
+  if (v > max) return fail(ERANGE, "Parameter '", name, "' expects ", uint_name(max));
   return v;
 }
 
@@ -269,25 +286,27 @@ Result<int64_t> property_int(std::string_view name, const Json& value, ValueForm
   if (value.is_int()) {
     v = value.as_int();
   } else if (value.is_string() && form == ValueForm::kKeyval) {
-    if (!parse_i64(value.as_string(), v)) return fail(EINVAL, "Parameter '", name, "' expects an integer");
+    if (!parse_i64(value.as_string(), v)) return fail(EINVAL, "Parameter '", name, "' expects integer");
   } else {
     return bad_type(name, "integer");
   }
-  if (v < min || v > max)
-    return fail(ERANGE, "Parameter '", name, "' expects a value from ", min, " to ", max);
+  if (v < min || v > max) return fail(ERANGE, "Parameter '", name, "' expects ", int_name(max));
   return v;
 }
 
 Result<uint64_t> property_size(std::string_view name, const Json& value, ValueForm form) {
   if (form == ValueForm::kTyped || !value.is_string()) return property_uint(name, value, form, UINT64_MAX);
   uint64_t v = 0;
-  if (!parse_size(value.as_string(), v)) return fail(EINVAL, "Parameter '", name, "' expects a size");
+  if (!parse_size(value.as_string(), v)) return fail(EINVAL, "Parameter '", name, "' expects a size value");
   return v;
 }
 
-Result<std::string> property_str(std::string_view name, const Json& value, ValueForm) {
-  if (!value.is_string()) return bad_type(name, "string");
-  return value.as_string();
+Result<std::string> property_str(std::string_view name, const Json& value, ValueForm form) {
+  if (value.is_string()) return value.as_string();
+  // On a command line everything is text, so this is what the writer of a bare 5 or on means there.
+  if (form == ValueForm::kKeyval && value.is_bool()) return std::string(value.as_bool() ? "on" : "off");
+  if (form == ValueForm::kKeyval && (value.is_int() || value.is_uint())) return value.dump();
+  return bad_type(name, "string");
 }
 
 Failure property_bad_enum(std::string_view name, std::string_view value) {

@@ -30,6 +30,8 @@ struct PropertyInfo {
   Result<> (*set)(Object&, std::string_view, const Json&, ValueForm) = nullptr;
   bool has_default = true;   ///< a fresh object's value is the default that introspection shows
   bool at_run_time = false;  ///< may be set on a realized device
+  /// How "info qtree" shows it, where that is not the value itself.
+  std::string (*print)(const Object&) = nullptr;
 };
 
 /// A type. Static; types form a tree by `parent`. Registered once with TypeRegistry by the folder that
@@ -164,7 +166,8 @@ ObjectRoot& qom_root();
 // -------------------------------------------------------------------------------------------------
 
 /// Reads a scalar out of Json in either form; errors read `Invalid parameter type for 'NAME', expected: …` or
-/// QEMU's `Parameter 'NAME' expects …`.
+/// `Parameter 'NAME' expects …`. In keyval form JSON scalars are taken too: who sends device_add may write
+/// either.
 Result<bool> property_bool(std::string_view name, const Json& value, ValueForm form);
 Result<uint64_t> property_uint(std::string_view name, const Json& value, ValueForm form, uint64_t max);
 Result<int64_t> property_int(std::string_view name, const Json& value, ValueForm form, int64_t min,

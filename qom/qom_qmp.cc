@@ -15,6 +15,12 @@ Result<Object*> resolve(ObjectRoot& root, const std::string& path) {
   return fail_class(ErrorClass::kDeviceNotFound, ENOENT, "Device '", path, "' not found");
 }
 
+/// qom-get and qom-set do not tell an ambiguous path from an unknown one.
+Result<Object*> resolve_one(ObjectRoot& root, const std::string& path) {
+  if (Object* o = root.resolve(path)) return o;
+  return fail_class(ErrorClass::kDeviceNotFound, ENOENT, "Device '", path, "' not found");
+}
+
 ObjectPropertyInfo info_of(const PropertyListing& listing) {
   ObjectPropertyInfo info;
   info.name = listing.name;
@@ -23,9 +29,9 @@ ObjectPropertyInfo info_of(const PropertyListing& listing) {
   return info;
 }
 
-Result<const TypeInfo*> find_type(const std::string& name) {
+Result<const TypeInfo*> find_type(const std::string& name, std::string_view what) {
   if (const TypeInfo* type = TypeRegistry::instance().find(name)) return type;
-  return fail_class(ErrorClass::kDeviceNotFound, ENOENT, "Device '", name, "' not found");
+  return fail_class(ErrorClass::kDeviceNotFound, ENOENT, what, " '", name, "' not found");
 }
 
 }  // namespace
@@ -42,11 +48,11 @@ Result<std::vector<ObjectPropertyInfo>> qmp_qom_list(QmpContext& ctx, QomListArg
 }
 
 Result<Json> qmp_qom_get(QmpContext& ctx, QomGetArgs args) {
-  return TRY(resolve(ctx.qom, args.path))->get_property(args.property);
+  return TRY(resolve_one(ctx.qom, args.path))->get_property(args.property);
 }
 
 Result<> qmp_qom_set(QmpContext& ctx, QomSetArgs args) {
-  return TRY(resolve(ctx.qom, args.path))->set_property(args.property, args.value);
+  return TRY(resolve_one(ctx.qom, args.path))->set_property(args.property, args.value);
 }
 
 Result<std::vector<ObjectTypeInfo>> qmp_qom_list_types(QmpContext&, QomListTypesArgs args) {
@@ -63,7 +69,7 @@ Result<std::vector<ObjectTypeInfo>> qmp_qom_list_types(QmpContext&, QomListTypes
 }
 
 Result<std::vector<ObjectPropertyInfo>> qmp_qom_list_properties(QmpContext&, QomListPropertiesArgs args) {
-  const TypeInfo* type = TRY(find_type(args.typename_));
+  const TypeInfo* type = TRY(find_type(args.typename_, "Class"));
   std::vector<ObjectPropertyInfo> out{info_of({"type", "string", ""})};
   for (const TypeInfo* t = type; t != nullptr; t = t->parent)
     for (const auto& p : t->properties)
@@ -73,9 +79,9 @@ Result<std::vector<ObjectPropertyInfo>> qmp_qom_list_properties(QmpContext&, Qom
 
 Result<std::vector<ObjectPropertyInfo>> qmp_device_list_properties(QmpContext&,
                                                                    DeviceListPropertiesArgs args) {
-  const TypeInfo* type = TRY(find_type(args.typename_));
-  if (!type->is_a("device")) return fail(EINVAL, "Parameter 'typename' expects device");
-  if (type->abstract()) return fail(EINVAL, "Parameter 'typename' expects a non-abstract device type");
+  const TypeInfo* type = TRY(find_type(args.typename_, "Device"));
+  if (!type->is_a("device") || type->abstract())
+    return fail(EINVAL, "Parameter 'typename' expects a non-abstract device type");
   const auto fresh = type->create();
   std::vector<ObjectPropertyInfo> out;
   for (const TypeInfo* t = type; t != nullptr; t = t->parent) {

@@ -76,9 +76,10 @@ Result<> vmstate_load(const VMState& vms, void* object, StateReader& in, int ver
   if (version > vms.version)
     return fail(EINVAL, vms.name, ": incoming version ", version, " is too new for local version ",
                 vms.version);
-  if (version < (vms.minimum_version != 0 ? vms.minimum_version : vms.version))
+  const int oldest = vms.minimum_version != 0 ? vms.minimum_version : vms.version;
+  if (version < oldest)
     return fail(EINVAL, vms.name, ": incoming version ", version, " is too old for local minimum version ",
-                vms.minimum_version);
+                oldest);
   if (vms.pre_load != nullptr) TRY(vms.pre_load(object));
   for (const auto& f : vms.fields) {
     if (!field_present(f, object, version)) continue;
