@@ -7,6 +7,13 @@ namespace rhea {
 constexpr TypeInfo Device::kType{.name = "device", .parent = &Object::kType};
 constexpr TypeInfo Bus::kType{.name = "bus", .parent = &Object::kType};
 
+Device::Device() {
+  add_link("parent_bus", "bus", [this] { return static_cast<Object*>(bus_); });
+  add_value("realized", "bool", [this]() -> Json { return realized_; });
+  add_value("hotplugged", "bool", [this]() -> Json { return hotplugged_; });
+  add_value("hotpluggable", "bool", [this]() -> Json { return hotpluggable(); });
+}
+
 Device::~Device() {
   if (bus_ != nullptr) bus_->unplug(*this);
 }
@@ -83,7 +90,7 @@ Result<> Bus::plug(Device& device) {
 
 void Bus::unplug(Device& device) {
   if (std::erase(devices_, &device) == 0) return;
-  device_left(device);
+  device_left(&device);
   device.bus_ = nullptr;
 }
 
@@ -158,9 +165,13 @@ std::string firmware_path(const Device& device) {
 
 namespace {
 
-std::string shown(const Json& value) {
+std::string shown(const PropertyInfo& p, const Device& device) {
+  if (p.print != nullptr) return p.print(device);
+  const Json value = p.get(device);
   if (value.is_string()) return str_cat("\"", value.as_string(), "\"");
-  return value.dump();
+  if (!value.is_uint() && !value.is_int()) return value.dump();
+  const uint64_t bits = value.is_uint() ? value.as_uint() : static_cast<uint64_t>(value.as_int());
+  return str_cat(value.dump(), " (0x", hex(bits), ")");
 }
 
 void qtree_device(const Device& device, int indent, std::string& out);
@@ -177,7 +188,7 @@ void qtree_device(const Device& device, int indent, std::string& out) {
   str_append(out, pad, "dev: ", device.type().name, ", id \"", device.id(), "\"\n");
   for (const TypeInfo* t = &device.type(); t != nullptr; t = t->parent)
     for (const auto& p : t->properties)
-      if (p.get != nullptr) str_append(out, pad, "  ", p.name, " = ", shown(p.get(device)), "\n");
+      if (p.get != nullptr) str_append(out, pad, "  ", p.name, " = ", shown(p, device), "\n");
   std::string lines;
   device.describe(lines);
   while (!lines.empty()) {

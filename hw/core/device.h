@@ -37,6 +37,7 @@ class Device : public Object, public IrqSink {
  public:
   static const TypeInfo kType;  ///< "device", abstract
   const TypeInfo& type() const override { return kType; }
+  Device();
   ~Device() override;
 
   /// The id given by the user; empty if none.
@@ -46,6 +47,9 @@ class Device : public Object, public IrqSink {
   std::string display_name() const { return id_.empty() ? path() : id_; }
   Bus* bus() const { return bus_; }
   bool realized() const { return realized_; }
+  /// Added to a running machine.
+  bool hotplugged() const { return hotplugged_; }
+  void set_hotplugged(bool on) { hotplugged_ = on; }
 
   /// The type name of the bus it plugs into ("PCI", "IDE", "ISA"); null if it sits on none.
   virtual const char* bus_type() const { return nullptr; }
@@ -125,6 +129,7 @@ class Device : public Object, public IrqSink {
   std::string id_;
   Bus* bus_ = nullptr;
   bool realized_ = false;
+  bool hotplugged_ = false;
   std::vector<IrqLine*> outputs_;
   std::vector<std::unique_ptr<IrqTap>> output_taps_;
   IrqTap::Report tap_;
@@ -159,8 +164,8 @@ class Bus : public Object {
  protected:
   /// Whether `device` may sit at its address; may choose one. No change on failure.
   virtual Result<> check_address(Device&) { return {}; }
-  /// `device` has left.
-  virtual void device_left(Device&) {}
+  /// `device` has left. It may be half destroyed: its address is all that may be used.
+  virtual void device_left(const Device*) {}
 
  private:
   friend class Device;

@@ -24,8 +24,8 @@ Result<const TypeInfo*> find_device_type(std::string_view driver) {
   }
   if (type == nullptr || !type->is_a("device"))
     return fail(EINVAL, "'", driver, "' is not a valid device model name");
-  if (type->abstract() || !type->user_creatable)
-    return fail(EINVAL, "Parameter 'driver' expects a pluggable device type");
+  if (type->abstract()) return fail(EINVAL, "Parameter 'driver' expects a non-abstract device type");
+  if (!type->user_creatable) return fail(EINVAL, "Parameter 'driver' expects a pluggable device type");
   return type;
 }
 
@@ -67,17 +67,36 @@ Result<Bus*> choose_bus(const Device& device, const std::optional<std::string>& 
   return fail(ENODEV, "No '", device.bus_type(), "' bus found for device '", device.type().name, "'");
 }
 
-Result<std::optional<std::string>> take_string(Json& options, std::string_view key) {
+Result<std::optional<std::string>> take_string(Json& options, std::string_view key, ValueForm form) {
   bool present = false;
   Json value = options.take(key, &present);
   if (!present) return std::nullopt;
-  return TRY(property_str(key, value, ValueForm::kTyped));
+  return TRY(property_str(key, value, form));
 }
 
-Result<> check_id(const std::optional<std::string>& id) {
-  if (!id) return {};
-  if (!well_formed_id(*id)) return fail(EINVAL, "Invalid qdev ID '", *id, "'");
-  if (qom_root().container("/machine/peripheral").child(*id) != nullptr)
+Result<> check_hotplug(const Device& device, const Bus* bus) {
+  if (bus != nullptr && !bus->hotplug_allowed())
+    return fail(EBUSY, "Bus '", bus->bus_name(), "' does not support hotplugging");
+  if (!device.hotpluggable())
+    return fail(EBUSY, "Device '", device.type().name, "' does not support hotplugging");
+  return {};
+}
+
+Result<> set_properties(Device& device, const Json& options, ValueForm form) {
+  for (const auto& [key, value] : options.as_object()) TRY(device.set_property(key, value, form));
+  return {};
+}
+
+/// Whether `object` still has a place in the tree.
+bool in_tree(const Object& object) {
+  const Object* at = &object;
+  while (at->parent() != nullptr) at = at->parent();
+  return at == &qom_root();
+}
+
+/// No other device may have the id.
+Result<> check_id_free(const std::optional<std::string>& id) {
+  if (id && qom_root().container("/machine/peripheral").child(*id) != nullptr)
     return fail(EEXIST, "Duplicate device ID '", *id, "'");
   return {};
 }
@@ -93,22 +112,25 @@ void set_device_context(DeviceContext* context) {
 
 CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json options, ValueForm form,
                                                 bool hotplug) {
-  const auto driver = co_await or_return(take_string(options, "driver"));
+  if (!options.is_object()) co_return fail(EINVAL, "A device is described by an object");
+  const auto driver = co_await or_return(take_string(options, "driver", form));
+  const auto id = co_await or_return(take_string(options, "id", form));
+  const auto bus_name = co_await or_return(take_string(options, "bus", form));
+  if (id && !well_formed_id(*id)) co_return fail(EINVAL, "Parameter 'id' expects an identifier");
   if (!driver) co_return fail(EINVAL, "Parameter 'driver' is missing");
   const TypeInfo* type = co_await or_return(find_device_type(*driver));
-  const auto id = co_await or_return(take_string(options, "id"));
-  const auto bus_name = co_await or_return(take_string(options, "bus"));
-  co_await or_return(check_id(id));
-  auto device = co_await or_return(make_device(type->name, options, form));
-  device->set_id(id.value_or(""));
+  auto device = co_await or_return(make_device(type->name));
   Bus* bus = co_await or_return(choose_bus(*device, bus_name));
-  if (hotplug && bus != nullptr && !bus->hotplug_allowed())
-    co_return fail(EBUSY, "Bus '", bus->bus_name(), "' does not support hotplugging");
-  if (hotplug && !device->hotpluggable())
-    co_return fail(EBUSY, "Device '", type->name, "' does not support hotplugging");
+  if (hotplug) co_await or_return(check_hotplug(*device, bus));
+  co_await or_return(check_id_free(id));
+  device->set_id(id.value_or(""));
+  device->set_hotplugged(hotplug);
+  co_await or_return(set_properties(*device, options, form));
+  const auto keep = bus != nullptr ? bus->shared_from_this() : nullptr;
   co_await or_return(co_await device->co_prepare(context));
-  // Waiting may have let another client take the id or the bus's last place: both are checked again here.
-  co_await or_return(check_id(id));
+  // Waiting may have let another client take the id, the bus, or its last place.
+  co_await or_return(check_id_free(id));
+  if (bus != nullptr && !in_tree(*bus)) co_return fail(ENODEV, "Bus '", bus->bus_name(), "' not found");
   Object& parent = qom_root().container(id ? "/machine/peripheral" : "/machine/peripheral-anon");
   co_await or_return(add_device(device, bus, parent, id.value_or("device[*]")));
   co_return device;

@@ -7,27 +7,38 @@
 
 namespace rhea {
 
+// Clients write properties of device_add as JSON values or as the text of a command line.
 CoResult<> qmp_device_add(QmpContext&, Json args) {
   DeviceContext* context = device_context();
   if (context == nullptr) co_return fail(ENODEV, "No machine to add the device to");
-  co_await or_return(co_await co_device_add(*context, std::move(args), ValueForm::kTyped, true));
+  co_await or_return(co_await co_device_add(*context, std::move(args), ValueForm::kKeyval, true));
   co_return Result<>();
 }
 
-Result<> qmp_device_del(QmpContext& ctx, DeviceDelArgs args) {
-  Object* object = args.id.starts_with('/') ? ctx.qom.resolve(args.id)
-                                            : ctx.qom.container("/machine/peripheral").child(args.id);
+namespace {
+Result<std::shared_ptr<Device>> find_removable(ObjectRoot& root, const std::string& id) {
+  Object* object = id.starts_with('/') ? root.resolve(id) : root.container("/machine/peripheral").child(id);
+  if (object == nullptr)
+    return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Device '", id, "' not found");
   auto* device = dynamic_cast<Device*>(object);
-  if (device == nullptr)
-    return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Device '", args.id, "' not found");
+  if (device == nullptr) return fail(EINVAL, id, " is not a hotpluggable device");
   if (device->bus() != nullptr && !device->bus()->hotplug_allowed())
     return fail(EBUSY, "Bus '", device->bus()->bus_name(), "' does not support hotplugging");
   if (!device->hotpluggable())
     return fail(EBUSY, "Device '", device->type().name, "' does not support hotplugging");
+  return std::static_pointer_cast<Device>(device->shared_from_this());
+}
+}  // namespace
+
+CoResult<> qmp_device_del(QmpContext& ctx, DeviceDelArgs args) {
+  auto device = co_await or_return(find_removable(ctx.qom, args.id));
   const std::string path = device->path(), id = device->id();
+  co_await or_return(co_await device->co_stop());
+  if (device->path() != path) co_return Result<>();  // another client was faster
   remove_device(*device);
+  device.reset();  // its disk is free before anybody is told
   qapi_event_send_device_deleted(id.empty() ? std::nullopt : std::optional(id), path);
-  return {};
+  co_return Result<>();
 }
 
 Result<std::vector<MachineInfo>> qmp_query_machines(QmpContext&) {
