@@ -37,7 +37,6 @@ Result<> Piix4Pm::do_realize() {
   write_mask()[kPmba + 1] = 0xff;
   write_mask()[kPmRegMisc] = 0x01;
   for (unsigned at = 0x58; at < 0x5c; ++at) write_mask()[at] = 0xff;
-  write_mask()[0xd2] = 0xff;
   acpi_ =
       std::make_unique<AcpiFixedHardware>(*loop, *clock, sci, [this](unsigned type) { enter_sleep(type); });
   pm_window_ = MemoryRegion::container("piix4-pm", 64);
@@ -60,12 +59,14 @@ void Piix4Pm::do_unrealize() {
 
 void Piix4Pm::reset() {
   PciDevice::reset();
+  config()[pci::kStatus] = 0x80;
   config()[pci::kStatus + 1] = 0x02;
   config()[kPmba] = 0x01;
+  config()[0x5f] = 0x10;
   config()[0x63] = 0x60;
-  config()[0x67] = 0x18;
+  config()[0x67] = serial_ports == 0 ? 0 : serial_ports == 1 ? 0x08 : 0x98;
+  // SMBBA, 7.1.28: no SMBus controller is there, and SMBHSTCFG at 0xd2 stays off.
   config()[0x90] = 0x01;
-  config()[0xd6] = 0x00;
   // No SMM: to the firmware its handler looks set up already.
   config()[kDevActB3] = 0x02;
   apm_control = apm_status = 0;
@@ -144,7 +145,20 @@ constexpr VMStateField kPmFields[] = {
     ref_field<+[](Piix4Pm& pm) -> uint16_t& { return pm.acpi().state.control; }>("ar.pm1.cnt.cnt"),
     ref_field<+[](Piix4Pm& pm) -> uint8_t& { return pm.apm_control; }>("apm.apmc"),
     ref_field<+[](Piix4Pm& pm) -> uint8_t& { return pm.apm_status; }>("apm.apms"),
-    ref_field<+[](Piix4Pm& pm) -> int64_t& { return pm.acpi().state.overflow_ns; }>("ar.tmr.overflow_time"),
+    padding(48),  // "smb": the SMBus controller
+    {.name = "ar.tmr.timer",
+     .save =
+         [](const void* o, StateWriter& out, const VMStateField&) {
+           auto& pm = *const_cast<Piix4Pm*>(static_cast<const Piix4Pm*>(o));
+           out.put_be64(static_cast<uint64_t>(pm.acpi().overflow_deadline_ns()));
+         },
+     // What follows says it all.
+     .load = [](void*, StateReader& in, const VMStateField&, int) -> Result<> {
+       in.get_be64();
+       return {};
+     }},
+    ref_field<+[](Piix4Pm& pm) -> int64_t& { return pm.acpi().state.overflow_ticks; }>(
+        "ar.tmr.overflow_time"),
     {.name = "ar.gpe",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
@@ -154,7 +168,16 @@ constexpr VMStateField kPmFields[] = {
      .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
        return vmstate_load(AcpiFixedHardware::kGpeVmState, &static_cast<Piix4Pm*>(o)->acpi(), in, 1);
      }},
+    padding(4 + 256 * 8 + 4),  // "acpi_pci_hotplug": bus selector, 256 pairs of up and down, index selector
 };
+constexpr VMStateField kMemoryHotplugFields[] = {padding(4)};
+constexpr VMState kMemoryHotplug{.name = "piix4_pm/memhp", .version = 1, .fields = kMemoryHotplugFields};
+constexpr const VMState* kPmSubsections[] = {&kMemoryHotplug};
+
+Result<> check_overflow(int64_t ticks) {
+  if (ticks >= 0 && ticks <= INT64_MAX / 1000) return {};  // in ns it still fits
+  return fail(EINVAL, "timer overflows at tick ", ticks);
+}
 
 }  // namespace
 
@@ -162,8 +185,10 @@ constexpr VMState Piix4Pm::kVmState{.name = "piix4_pm",
                                     .version = 3,
                                     .minimum_version = 3,
                                     .fields = kPmFields,
+                                    .subsections = kPmSubsections,
                                     .post_load = [](void* o, int) -> Result<> {
                                       auto* pm = static_cast<Piix4Pm*>(o);
+                                      TRY(check_overflow(pm->acpi().state.overflow_ticks));
                                       pm->update_pm_window();
                                       pm->acpi().update();
                                       return {};

@@ -5,7 +5,7 @@ namespace rhea {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
-constexpr uint64_t kHalfPeriod = uint64_t{1} << 23;  // ticks between changes of bit 23
+constexpr int64_t kHalfPeriod = int64_t{1} << 23;  // ticks between changes of bit 23
 
 int64_t ticks_of(int64_t ns) {
   return static_cast<int64_t>(static_cast<__int128>(ns) * AcpiFixedHardware::kTimerHz / kNsPerSecond);
@@ -49,13 +49,16 @@ void AcpiFixedHardware::map_gpe(MemoryRegion& io, uint64_t address) {
 
 void AcpiFixedHardware::reset() {
   state = {};
-  state.overflow_ns = ns_of(static_cast<int64_t>(
-      (static_cast<uint64_t>(ticks_of(clock_.now_ns())) / kHalfPeriod + 1) * kHalfPeriod));
+  schedule_overflow();
   update();
 }
 
+void AcpiFixedHardware::schedule_overflow() {
+  state.overflow_ticks = (ticks_of(clock_.now_ns()) / kHalfPeriod + 1) * kHalfPeriod;
+}
+
 void AcpiFixedHardware::refresh_timer_status() {
-  if (clock_.now_ns() >= state.overflow_ns) state.status |= kTimerStatus;
+  if (ticks_of(clock_.now_ns()) >= state.overflow_ticks) state.status |= kTimerStatus;
 }
 
 void AcpiFixedHardware::update() {
@@ -65,10 +68,15 @@ void AcpiFixedHardware::update() {
   for (size_t i = 0; i < state.gpe_status.size(); ++i)
     sci |= (state.gpe_status[i] & state.gpe_enable[i]) != 0;
   sci_.set(sci);
-  if ((state.enable & kTimerStatus) != 0 && (state.status & kTimerStatus) == 0)
-    overflow_timer_.arm(state.overflow_ns);
+  if (const int64_t deadline = overflow_deadline_ns(); deadline >= 0)
+    overflow_timer_.arm(deadline);
   else
     overflow_timer_.cancel();
+}
+
+int64_t AcpiFixedHardware::overflow_deadline_ns() const {
+  const bool awaited = (state.enable & kTimerStatus) != 0 && (state.status & kTimerStatus) == 0;
+  return awaited ? ns_of(state.overflow_ticks) : -1;
 }
 
 void AcpiFixedHardware::press_power_button() {
@@ -95,10 +103,7 @@ void AcpiFixedHardware::event_write(uint64_t offset, uint64_t value, unsigned si
   const auto mask = static_cast<uint16_t>(size == 1 ? 0xff << (8 * (offset & 1)) : 0xffff);
   if (offset < 2) {
     refresh_timer_status();
-    if ((shifted & state.status & kTimerStatus) != 0) {
-      const auto ticks = static_cast<uint64_t>(ticks_of(clock_.now_ns()));
-      state.overflow_ns = ns_of(static_cast<int64_t>((ticks / kHalfPeriod + 1) * kHalfPeriod));
-    }
+    if ((shifted & state.status & kTimerStatus) != 0) schedule_overflow();
     state.status = static_cast<uint16_t>(state.status & ~shifted);
   } else {
     state.enable = static_cast<uint16_t>((state.enable & ~mask) | (shifted & mask));

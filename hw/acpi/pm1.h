@@ -15,10 +15,10 @@
 namespace rhea {
 
 struct Pm1State {
-  uint16_t status = 0;      ///< PM1_STS
-  uint16_t enable = 0;      ///< PM1_EN
-  uint16_t control = 0;     ///< PM1_CNT
-  int64_t overflow_ns = 0;  ///< virtual time at which bit 23 of the timer next changes
+  uint16_t status = 0;         ///< PM1_STS
+  uint16_t enable = 0;         ///< PM1_EN
+  uint16_t control = 0;        ///< PM1_CNT
+  int64_t overflow_ticks = 0;  ///< when bit 23 of the timer next changes, in its ticks since time 0
   std::array<uint8_t, 2> gpe_status{};
   std::array<uint8_t, 2> gpe_enable{};
 };
@@ -31,13 +31,14 @@ class AcpiFixedHardware {
   static constexpr uint16_t kSciEnable = 0x0001, kSleepEnable = 0x2000;
   static constexpr int64_t kTimerHz = 3'579'545;
 
-  /// `soft_off(sleep_type)` is called when the guest enters a sleeping state (SLP_EN written; SLP_TYP 0..7).
+  /// `enter_sleep(sleep_type)` is called when the guest enters a sleeping state (SLP_EN written; SLP_TYP
+  /// 0..7).
   AcpiFixedHardware(AioContext& loop, Clock& clock, IrqLine sci,
                     std::function<void(unsigned sleep_type)> enter_sleep);
 
   /// Shows PM1_EVT at +0, PM1_CNT at +4, PM_TMR at +8 of `container`.
   void map_registers(MemoryRegion& container);
-  /// Shows status and enable, `bytes` of them, at `address` of `io`.
+  /// Shows GPE0 status and enable, two bytes each, at `address` of `io`.
   void map_gpe(MemoryRegion& io, uint64_t address);
 
   void reset();
@@ -45,10 +46,12 @@ class AcpiFixedHardware {
   /// Raises GPE `n` (0..15).
   void raise_gpe(unsigned n);
   void set_sci_enabled(bool on);
-  /// Recomputes the SCI line and the timer's overflow: after a load.
+  /// Recomputes the SCI line and arms the timer: after a load.
   void update();
 
   Pm1State state;
+  /// When the timer raises the SCI, in ns of the clock; -1 if it is not going to.
+  int64_t overflow_deadline_ns() const;
   static const VMState kGpeVmState;
 
  private:
@@ -61,6 +64,7 @@ class AcpiFixedHardware {
   uint64_t gpe_read(uint64_t offset, unsigned size);
   void gpe_write(uint64_t offset, uint64_t value, unsigned size);
   void refresh_timer_status();
+  void schedule_overflow();
 
   Clock& clock_;
   IrqLine sci_;

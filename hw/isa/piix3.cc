@@ -16,7 +16,7 @@ constexpr TypeInfo Piix3::kType{
     .name = "PIIX3", .parent = &PciDevice::kType, .create = make, .description = "ISA bridge"};
 
 PciIds Piix3::pci_ids() const {
-  return {.vendor = 0x8086, .device = 0x7000, .revision = 0, .class_id = 0x0601, .bridge = true};
+  return {.vendor = 0x8086, .device = 0x7000, .revision = 0, .class_id = 0x0601};
 }
 
 Result<> Piix3::do_realize() {
@@ -42,7 +42,6 @@ void Piix3::do_unrealize() {
 void Piix3::reset() {
   PciDevice::reset();
   uint8_t* c = config();
-  c[pci::kCommand] = 0x07;  // master, memory and I/O enabled
   c[pci::kStatus + 1] = 0x02;
   c[0x4c] = 0x4d;
   c[0x4e] = 0x03;
@@ -53,8 +52,8 @@ void Piix3::reset() {
   c[0xa0] = 0x08;
   c[0xa8] = 0x0f;
   for (unsigned i = 0; i < 4; ++i) c[kPirqRouteA + i] = kRouteOff;
-  pirq_levels_.fill(0);
   state = {};
+  update_irqs();
 }
 
 unsigned Piix3::route(int pirq) const {
@@ -65,23 +64,22 @@ unsigned Piix3::route(int pirq) const {
   return (reg & kRouteOff) != 0 || (kReserved >> irq & 1) != 0 ? kNoIrq : irq;
 }
 
-void Piix3::update_irq(unsigned irq) {
-  if (irq >= kNoIrq) return;
-  int level = 0;
+void Piix3::update_irqs() {
+  uint32_t up = 0;  // bit 16 gathers what is not routed
   for (int pirq = 0; pirq < 4; ++pirq)
-    if (route(pirq) == irq) level |= pirq_levels_[static_cast<size_t>(pirq)];
-  isa_irqs[irq].set(level);
+    if (pirq_levels_[static_cast<size_t>(pirq)] != 0) up |= 1u << route(pirq);
+  const auto before = std::exchange(driven_, static_cast<uint16_t>(up));
+  for (unsigned irq = 0; irq < kNoIrq; ++irq)
+    if (((before ^ up) >> irq & 1) != 0) isa_irqs[irq].set(static_cast<int>(up >> irq & 1));
 }
 
 void Piix3::irq_input(int pirq, int level) {
-  if (std::exchange(pirq_levels_[static_cast<size_t>(pirq)], level) != level) update_irq(route(pirq));
+  if (std::exchange(pirq_levels_[static_cast<size_t>(pirq)], level) != level) update_irqs();
 }
 
 void Piix3::config_changed(unsigned offset, unsigned size) {
   PciDevice::config_changed(offset, size);
-  if (offset >= kPirqRouteA + 4 || offset + size <= kPirqRouteA) return;
-  for (unsigned irq = 3; irq < kNoIrq; ++irq)
-    if (irq != 8 && irq != 9 && irq != 13) update_irq(irq);
+  if (offset < kPirqRouteA + 4 && offset + size > kPirqRouteA) update_irqs();
 }
 
 uint64_t Piix3::reset_control_read(uint64_t, unsigned) {
@@ -89,7 +87,7 @@ uint64_t Piix3::reset_control_read(uint64_t, unsigned) {
 }
 
 void Piix3::reset_control_write(uint64_t, uint64_t value, unsigned) {
-  if ((value & kResetCpu) != 0) {
+  if ((value & kResetCpu) != 0) {  // rising, as the bit never stays set
     if (on_reset_request) on_reset_request();
     return;
   }
@@ -106,7 +104,17 @@ constexpr VMStateField kPiix3Fields[] = {
        return vmstate_load(PciDevice::kPciVmState, static_cast<PciDevice*>(static_cast<Piix3*>(o)), in,
                            PciDevice::kPciVmState.version);
      }},
-    padding(16),  // INTx levels, which the devices' own states give again
+    {.name = "pci_irq_levels_vmstate",
+     .save =
+         [](const void* o, StateWriter& out, const VMStateField&) {
+           for (int level : static_cast<const Piix3*>(o)->pirq_levels()) out.put_be32(level != 0 ? 1 : 0);
+         },
+     // The devices' own states give the levels again.
+     .load = [](void*, StateReader& in, const VMStateField&, int) -> Result<> {
+       for (int i = 0; i < 4; ++i) in.get_be32();
+       return {};
+     },
+     .since_version = 3},
 };
 constexpr VMStateField kRcrFields[] = {
     {.name = "rcr",
@@ -126,7 +134,15 @@ constexpr VMState Piix3::kVmState{.name = "PIIX3",
                                   .version = 3,
                                   .minimum_version = 2,
                                   .fields = kPiix3Fields,
-                                  .subsections = kPiix3Subsections};
+                                  .subsections = kPiix3Subsections,
+                                  .pre_load = [](void* o) -> Result<> {
+                                    static_cast<Piix3*>(o)->state.rcr = 0;
+                                    return {};
+                                  },
+                                  .post_load = [](void* o, int) -> Result<> {
+                                    static_cast<Piix3*>(o)->update_irqs();
+                                    return {};
+                                  }};
 
 const VMState* Piix3::vmstate() const {
   return &kVmState;

@@ -27,6 +27,7 @@ class Piix3 final : public PciDevice {
   IsaBus& isa() const { return *isa_; }
   /// PIRQA..D (0..3) as routing inputs for the PCI bus.
   int irq_input_count() const override { return 4; }
+  const std::array<int, 4>& pirq_levels() const { return pirq_levels_; }
   void reset() override;
   const VMState* vmstate() const override;
 
@@ -41,7 +42,8 @@ class Piix3 final : public PciDevice {
  private:
   uint64_t reset_control_read(uint64_t offset, unsigned size);
   void reset_control_write(uint64_t offset, uint64_t value, unsigned size);
-  void update_irq(unsigned irq);
+  /// Drives the ISA lines as levels and routes are now; lines it does not change are left alone.
+  void update_irqs();
   /// The ISA line PIRQ `pirq` drives now; 16 if none.
   unsigned route(int pirq) const;
   static const VMState kVmState;
@@ -50,6 +52,7 @@ class Piix3 final : public PciDevice {
   MmioOf<Piix3, &Piix3::reset_control_read, &Piix3::reset_control_write> reset_control_{*this};
   std::unique_ptr<MemoryRegion> reset_region_;
   std::array<int, 4> pirq_levels_{};
+  uint16_t driven_ = 0;  ///< ISA lines held up by a PIRQ
 };
 
 }  // namespace rhea

@@ -1,14 +1,12 @@
 #include "hw/pci/i440fx.h"
 
-#include <cstring>
-
-#include "util/log.h"
-
 namespace rhea {
 
 namespace {
 
 constexpr unsigned kPam0 = 0x59, kPamLast = 0x5f, kSmram = 0x72;
+// SMRAM register, 3.2.20.
+constexpr uint8_t kSmramOpen = 0x40, kSmramClosed = 0x20, kSmramLock = 0x10, kSmramEnable = 0x08;
 
 struct Window {
   GuestAddr start;
@@ -47,10 +45,15 @@ void I440fx::PamWindow::place(I440fx& bridge, GuestAddr start, uint64_t size) {
   ram_ = MemoryRegion::alias("pam-ram", *bridge.ram, start, size);
   pci_ = MemoryRegion::alias("pam-pci", *bridge.pci_memory, start, size);
   write_only_ = MemoryRegion::io("pam-write-only", size, *this);
-  for (auto* region : {ram_.get(), pci_.get(), write_only_.get()}) {
-    region->set_enabled(region == pci_.get());
-    bridge.system->add_subregion(start, *region, 1);
+  nothing_ = MemoryRegion::io("pam-nothing", size, no_device_);
+  for (auto* region : {ram_.get(), pci_.get(), write_only_.get(), nothing_.get()}) {
+    region->set_enabled(false);
+    bridge.system->add_subregion(start, *region, region == nothing_.get() ? 1 : 2);
   }
+}
+
+void I440fx::PamWindow::remove() {
+  for (auto* region : {&ram_, &pci_, &write_only_, &nothing_}) region->reset();
 }
 
 void I440fx::PamWindow::set(unsigned attribute) {
@@ -58,6 +61,7 @@ void I440fx::PamWindow::set(unsigned attribute) {
   ram_->set_enabled((attribute & 1) != 0);
   write_only_->set_enabled(attribute == 2);
   pci_->set_enabled(attribute == 0);
+  nothing_->set_enabled(attribute == 0);
 }
 
 uint64_t I440fx::PamWindow::mmio_read(uint64_t offset, unsigned size) {
@@ -65,10 +69,7 @@ uint64_t I440fx::PamWindow::mmio_read(uint64_t offset, unsigned size) {
 }
 
 void I440fx::PamWindow::mmio_write(uint64_t offset, uint64_t value, unsigned size) {
-  RamBlock* block = bridge_->ram->ram_block();
-  if (block == nullptr) return;
-  std::memcpy(block->host() + start_ + offset, &value, size);
-  block->mark_dirty(start_ + offset, size);
+  bridge_->ram_space_->store(start_ + offset, value, size);
 }
 
 Result<> I440fx::do_realize() {
@@ -81,40 +82,51 @@ Result<> I440fx::do_realize() {
     pam_[static_cast<size_t>(n)].place(*this, window(n).start, window(n).size);
   for (unsigned at = kPam0; at <= kPamLast; ++at) write_mask()[at] = 0x33;
   write_mask()[0x57] = write_mask()[0x58] = 0xff;
-  write_mask()[kSmram] = 0x78;
   reset();
   return {};
 }
 
 void I440fx::do_unrealize() {
-  for (auto& w : pam_) w = PamWindow();
+  for (auto& w : pam_) w.remove();
   vga_window_.reset();
+  pci_space_.reset();
+  ram_space_.reset();
   PciDevice::do_unrealize();
 }
 
 void I440fx::reset() {
   PciDevice::reset();
-  config()[pci::kCommand] = 0x06;
-  config()[pci::kStatus] = 0x80;
-  config()[pci::kStatus + 1] = 0x02;
   config()[kSmram] = 0x02;
-  config()[0x50] = 0x00;
+  write_mask()[kSmram] = kSmramOpen | kSmramClosed | kSmramLock | kSmramEnable;
   config()[0x57] = 0x01;
   config()[0x58] = 0x10;
   update_pam();
+  update_smram();
 }
 
 void I440fx::config_changed(unsigned offset, unsigned size) {
   PciDevice::config_changed(offset, size);
   if (offset <= kPamLast && offset + size > kPam0) update_pam();
+  if (offset <= kSmram && offset + size > kSmram) update_smram();
+}
+
+void I440fx::update_smram() {
+  uint8_t& smram = config()[kSmram];
+  if ((smram & kSmramLock) != 0) {  // until the next reset
+    smram &= static_cast<uint8_t>(~kSmramOpen);
+    write_mask()[kSmram] = kSmramClosed;
+  }
+  vga_window_->set_enabled((smram & kSmramOpen) == 0);
 }
 
 void I440fx::update_pam() {
   const MemoryTransaction transaction;
   for (int n = 0; n < kWindows; ++n) {
     const unsigned attribute = config()[window(n).reg] >> window(n).shift & 3;
-    if (attribute == 2 && pci_space_ == nullptr)
+    if (attribute == 2 && pci_space_ == nullptr) {
       pci_space_ = std::make_unique<AddressSpace>("pci", *pci_memory);
+      ram_space_ = std::make_unique<AddressSpace>("pam-ram", *ram);
+    }
     pam_[static_cast<size_t>(n)].set(attribute);
   }
 }
@@ -139,6 +151,7 @@ constexpr VMState I440fx::kVmState{.name = "I440FX",
                                    .fields = kI440fxFields,
                                    .post_load = [](void* o, int) -> Result<> {
                                      static_cast<I440fx*>(o)->update_pam();
+                                     static_cast<I440fx*>(o)->update_smram();
                                      return {};
                                    }};
 const VMState* I440fx::vmstate() const {

@@ -30,10 +30,16 @@ class I440fx final : public PciDevice {
 
  private:
   static const VMState kVmState;
+  /// What a read gets that no device takes.
+  struct NoDevice final : MmioHandler {
+    uint64_t mmio_read(uint64_t, unsigned) override { return UINT64_MAX; }
+    void mmio_write(uint64_t, uint64_t, unsigned) override {}
+  };
   /// One PAM window: bit 0 of its attribute sends reads to RAM, bit 1 writes.
   class PamWindow final : public MmioHandler {
    public:
     void place(I440fx& bridge, GuestAddr start, uint64_t size);
+    void remove();
     void set(unsigned attribute);
     uint64_t mmio_read(uint64_t offset, unsigned size) override;  // reads to PCI, writes to RAM
     void mmio_write(uint64_t offset, uint64_t value, unsigned size) override;
@@ -42,13 +48,17 @@ class I440fx final : public PciDevice {
     I440fx* bridge_ = nullptr;
     GuestAddr start_ = 0;
     std::unique_ptr<MemoryRegion> ram_, pci_, write_only_;
+    std::unique_ptr<MemoryRegion> nothing_;  ///< below pci_: where no PCI device answers, RAM does not either
+    NoDevice no_device_;
   };
   void update_pam();
+  void update_smram();
 
   static constexpr int kWindows = 13;
   std::array<PamWindow, kWindows> pam_;
   std::unique_ptr<MemoryRegion> vga_window_;
-  std::unique_ptr<AddressSpace> pci_space_;  ///< made when a window first needs it
+  /// What a write-only window reads from and writes to; made when one is first set.
+  std::unique_ptr<AddressSpace> pci_space_, ram_space_;
 };
 
 /// CONFIG_ADDRESS (0xcf8) and CONFIG_DATA (0xcfc), and the root of pci.0.

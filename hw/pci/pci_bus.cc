@@ -20,19 +20,32 @@ Result<> PciBus::check_address(Device& device) {
   const auto at = static_cast<size_t>(d.devfn());
   if (functions_[at] != nullptr)
     return fail(EBUSY, "PCI: slot ", d.devfn() >> 3, " function ", d.devfn() & 7, " not available for ",
-                d.type().name, ", in use by ", functions_[at]->type().name, ",id=", functions_[at]->id());
-  const PciDevice* function0 = functions_[at & ~size_t{7}];
-  if ((at & 7) != 0 && function0 != nullptr && !function0->multifunction())
-    return fail(EINVAL, "PCI: ", at >> 3, ".0 indicates single function, but ", at >> 3, ".", at & 7,
-                " is already populated.");
+                d.type().name, ", in use by ", functions_[at]->type().name,
+                ",id=", functions_[at]->id().empty() ? std::string_view("(null)") : functions_[at]->id());
+  TRY(check_multifunction(d));
   functions_[at] = &d;
   return {};
 }
 
-void PciBus::device_left(Device& device) {
-  auto& d = static_cast<PciDevice&>(device);
-  if (d.devfn() >= 0 && functions_[static_cast<size_t>(d.devfn())] == &d)
-    functions_[static_cast<size_t>(d.devfn())] = nullptr;
+Result<> PciBus::check_multifunction(const PciDevice& d) const {
+  const int slot = d.devfn() >> 3;
+  if ((d.devfn() & 7) != 0) {
+    const PciDevice* first = function(pci::devfn(slot, 0));
+    if (first == nullptr || first->multifunction()) return {};
+    return fail(EINVAL, "PCI: single function device can't be populated in function ", hex(unsigned(slot)),
+                ".", d.devfn() & 7);
+  }
+  if (d.multifunction()) return {};
+  for (int f = 1; f < 8; ++f)
+    if (function(pci::devfn(slot, f)) != nullptr)
+      return fail(EINVAL, "PCI: ", hex(unsigned(slot)), ".0 indicates single function, but ",
+                  hex(unsigned(slot)), ".", f, " is already populated.");
+  return {};
+}
+
+void PciBus::device_left(const Device* device) {
+  for (PciDevice*& function : functions_)
+    if (static_cast<Device*>(function) == device) function = nullptr;
 }
 
 void PciBus::set_router(std::function<int(int, int)> map, std::vector<IrqLine> inputs) {
@@ -64,9 +77,7 @@ void PciBus::config_write(uint32_t address, uint32_t value, unsigned size) {
   if (d != nullptr && d->realized() && offset + size <= 256) d->config_write(offset, value, size);
 }
 
-namespace {
-
-const char* class_description(uint16_t class_id) {
+const char* pci_class_description(uint16_t class_id) {
   switch (class_id) {
     case 0x0100:
       return "SCSI controller";
@@ -91,6 +102,8 @@ const char* class_description(uint16_t class_id) {
   }
 }
 
+namespace {
+
 void describe_bars(const PciDevice& d, std::string& out) {
   for (int n = 0; n < 6; ++n) {
     const MemoryRegion* region = d.bar_region(n);
@@ -98,12 +111,9 @@ void describe_bars(const PciDevice& d, std::string& out) {
     const bool io = (d.config()[pci::kBar0 + 4 * n] & 1) != 0;
     const uint64_t address = d.bar_address(n);  // all ones while unmapped, as users of QEMU know it
     const uint64_t last = address + region->size() - 1;
-    if (io)
-      str_append(out, "      BAR", n, ": I/O at 0x", hex(address & 0xffffffff, 4), " [0x",
-                 hex(last & 0xffffffff, 4), "].\n");
-    else
-      str_append(out, "      BAR", n, ": 32 bit memory at 0x", hex(address & 0xffffffff, 8), " [0x",
-                 hex(last & 0xffffffff, 8), "].\n");
+    const int digits = io ? 4 : 8;
+    str_append(out, "      BAR", n, io ? ": I/O" : ": 32 bit memory", " at 0x", hex(address, digits), " [0x",
+               hex(last, digits), "].\n");
   }
 }
 
@@ -116,10 +126,10 @@ std::string PciBus::info_text() const {
     const uint16_t class_id = load_le<uint16_t>(d->config() + pci::kClass);
     str_append(out, "  Bus  0, device ", d->devfn() >> 3 < 10 ? "  " : " ", d->devfn() >> 3, ", function ",
                d->devfn() & 7, ":\n    ");
-    if (const char* text = class_description(class_id))
+    if (const char* text = pci_class_description(class_id))
       str_append(out, text);
     else
-      str_append(out, "Class ", hex(class_id, 4));
+      str_append(out, "Class ", std::string(class_id < 1000 ? class_id < 100 ? 2 : 1 : 0, '0'), class_id);
     str_append(out, ": PCI device ", hex(load_le<uint16_t>(d->config()), 4), ":",
                hex(load_le<uint16_t>(d->config() + 2), 4), "\n");
     if (load_le<uint16_t>(d->config() + pci::kSubVendorId) != 0)

@@ -27,17 +27,23 @@ bool parse_addr(std::string_view text, int& devfn) {
 }
 
 Json get_addr(const Object& o) {
+  return int64_t{static_cast<const PciDevice&>(o).devfn()};
+}
+
+std::string print_addr(const Object& o) {
   const int devfn = static_cast<const PciDevice&>(o).devfn();
-  return devfn < 0 ? std::string("-1") : str_cat(hex(static_cast<uint64_t>(devfn >> 3), 2), ".", devfn & 7);
+  return devfn < 0 ? "<unset>" : str_cat(hex(static_cast<uint64_t>(devfn >> 3), 2), ".", devfn & 7);
 }
 
 Result<> set_addr(Object& o, std::string_view name, const Json& value, ValueForm form) {
   int devfn = -1;
-  if (value.is_int() && form == ValueForm::kTyped) {
-    if (value.as_int() < -1 || value.as_int() > 255)
-      return fail(EINVAL, "Parameter '", name, "' doesn't take value '", value.as_int(), "'");
+  if ((value.is_int() || value.is_uint()) && form == ValueForm::kTyped) {
+    if (!value.is_int() || value.as_int() < -1 || value.as_int() > 255)
+      return fail(EINVAL, "Parameter '", name, "' expects a value between -1 and 255");
     devfn = static_cast<int>(value.as_int());
   } else {
+    if (!value.is_string() && form == ValueForm::kTyped)
+      return fail(EINVAL, "Invalid parameter type for '", name, "', expected int or str");
     const std::string text = TRY(property_str(name, value, form));
     if (!parse_addr(text, devfn))
       return fail(EINVAL, "Property '", o.type().name, ".addr' doesn't take value '", text, "'");
@@ -58,10 +64,11 @@ Result<> write_multifunction(Object& o, std::string_view name, const Json& value
 
 constexpr PropertyInfo PciDevice::kProperties[] = {
     {.name = "addr",
-     .type = "str",
+     .type = "int32",
      .description = "Slot and optional function number, example: 06.0 or 06",
      .get = get_addr,
-     .set = set_addr},
+     .set = set_addr,
+     .print = print_addr},
     {.name = "multifunction",
      .type = "bool",
      .description = "on/off",
@@ -84,16 +91,13 @@ Result<> PciDevice::do_realize() {
   config_[pci::kRevision] = ids.revision;
   config_[pci::kProgIf] = ids.prog_if;
   put16(pci::kClass, ids.class_id);
-  if (!ids.bridge) {
-    put16(pci::kSubVendorId, ids.sub_vendor);
-    put16(pci::kSubDeviceId, ids.sub_device);
-  }
-  if (multifunction_) config_[pci::kHeaderType] |= 0x80;
+  put16(pci::kSubVendorId, ids.sub_vendor);
+  put16(pci::kSubDeviceId, ids.sub_device);
+  if (multifunction_ && (devfn_ & 7) == 0) config_[pci::kHeaderType] |= 0x80;
   store_le<uint16_t>(&wmask_[pci::kCommand], pci::kCommandIo | pci::kCommandMemory | pci::kCommandMaster |
-                                                 0x140 | pci::kCommandIntxDisable);
+                                                 pci::kCommandSerr | pci::kCommandIntxDisable);
   store_le<uint16_t>(&w1cmask_[pci::kStatus], 0xf900);
   wmask_[pci::kCacheLine] = 0xff;
-  wmask_[pci::kLatency] = 0xff;
   wmask_[pci::kInterruptLine] = 0xff;
   return {};
 }
@@ -202,7 +206,21 @@ std::string PciDevice::fw_name() const {
   return out;
 }
 
+void PciDevice::describe(std::string& out) const {
+  auto word = [this](unsigned at) { return hex(load_le<uint16_t>(&config_[at]), 4); };
+  const uint16_t class_id = load_le<uint16_t>(&config_[pci::kClass]);
+  const char* text = pci_class_description(class_id);
+  str_append(out, "class ", text != nullptr ? std::string(text) : str_cat("Class ", hex(class_id, 4)),
+             ", addr 00:", print_addr(*this), ", pci id ", word(pci::kVendorId), ":", word(pci::kDeviceId),
+             " (sub ", word(pci::kSubVendorId), ":", word(pci::kSubDeviceId), ")\n");
+  for (size_t n = 0; n < bars_.size(); ++n)
+    if (const Bar& bar = bars_[n]; bar.region != nullptr)
+      str_append(out, "bar ", n, ": ", bar.io ? "i/o" : "mem", " at 0x", hex(bar.address), " [0x",
+                 hex(bar.address + bar.region->size() - 1), "]\n");
+}
+
 // QEMU's "PCIDevice": version 2, the configuration space behind its length, four INTx levels.
+constexpr size_t kHeaderBytes = 0x40;  // both sides must agree on what is read-only here
 constexpr VMStateField kPciFields[] = {
     {.name = "version_id",
      .save = [](const void*, StateWriter& out, const VMStateField&) { out.put_be32(2); },
@@ -223,7 +241,7 @@ constexpr VMStateField kPciFields[] = {
        for (size_t i = 0; i < incoming.size(); ++i) {
          const auto fixed = static_cast<uint8_t>(~(device->write_mask()[i] | device->clear_mask()[i]));
          const bool status = i == pci::kStatus || i == pci::kStatus + 1;
-         if (!status && ((incoming[i] ^ device->config()[i]) & fixed & 0xff) != 0 && i < 0x40)
+         if (i < kHeaderBytes && !status && ((incoming[i] ^ device->config()[i]) & fixed) != 0)
            return fail(EINVAL, "byte 0x", hex(i), " is 0x", hex(incoming[i], 2), " and here 0x",
                        hex(device->config()[i], 2));
        }

@@ -16,7 +16,8 @@ inline constexpr uint8_t kVendorId = 0x00, kDeviceId = 0x02, kCommand = 0x04, kS
                          kRevision = 0x08, kProgIf = 0x09, kClass = 0x0a, kCacheLine = 0x0c, kLatency = 0x0d,
                          kHeaderType = 0x0e, kBar0 = 0x10, kSubVendorId = 0x2c, kSubDeviceId = 0x2e,
                          kRomBar = 0x30, kCapPtr = 0x34, kInterruptLine = 0x3c, kInterruptPin = 0x3d;
-inline constexpr uint16_t kCommandIo = 1, kCommandMemory = 2, kCommandMaster = 4, kCommandIntxDisable = 0x400;
+inline constexpr uint16_t kCommandIo = 1, kCommandMemory = 2, kCommandMaster = 4, kCommandSerr = 0x100,
+                          kCommandIntxDisable = 0x400;
 inline constexpr uint16_t kStatusInterrupt = 0x08, kStatusCapList = 0x10;
 constexpr int devfn(int slot, int function) {
   return slot << 3 | function;
@@ -32,7 +33,6 @@ struct PciIds {
   uint8_t prog_if = 0;
   uint16_t sub_vendor = 0x1af4;
   uint16_t sub_device = 0x1100;
-  bool bridge = false;  ///< no subsystem ids
 };
 
 /// One PCI function: 256 bytes of configuration space, six BARs, one INTx pin.
@@ -77,6 +77,7 @@ class PciDevice : public Device {
   static const VMState kPciVmState;
 
   std::string fw_name() const override;
+  void describe(std::string& out) const override;
 
  protected:
   Result<> do_realize() override;  ///< overriders call it first
@@ -104,6 +105,9 @@ class PciDevice : public Device {
   int intx_level_ = 0;   ///< what the device asks
   int intx_driven_ = 0;  ///< what the bus sees
 };
+
+/// "IDE controller" for a class number; null if it has no name here.
+const char* pci_class_description(uint16_t class_id);
 
 /// A PCI bus: 32 slots of 8 functions. INTx pins go through `map_irq` to the inputs of the router.
 class PciBus final : public Bus {
@@ -134,9 +138,11 @@ class PciBus final : public Bus {
 
  protected:
   Result<> check_address(Device& device) override;
-  void device_left(Device& device) override;
+  void device_left(const Device* device) override;
 
  private:
+  /// A slot holds one function, or several if function 0 says so (6.2.1, header type bit 7).
+  Result<> check_multifunction(const PciDevice& device) const;
   MemoryRegion& memory_;
   MemoryRegion& io_;
   std::array<PciDevice*, 256> functions_{};
