@@ -16,7 +16,7 @@ class RawNode final : public BlockDriverState {
   }
 
   std::string exact_filename() const override {
-    return offset_ != 0 || has_size_ ? std::string() : file_.node().filename();
+    return offset_ != 0 || has_size_ ? std::string() : BlockDriverState::exact_filename();
   }
 
   CoResult<> co_open(OpenContext& ctx) override {

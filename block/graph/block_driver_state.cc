@@ -31,6 +31,7 @@ std::string_view detect_zeroes_name(DetectZeroes d) {
 
 std::string BlockEdge::parent_description() const {
   if (parent_node != nullptr) return str_cat("node '", parent_node->name(), "'");
+  if (parent_backend == nullptr) return "a block device that is gone";
   const std::string& id =
       parent_backend->name().empty() ? parent_backend->device_id_or_path() : parent_backend->name();
   return id.empty() ? "an unnamed block device" : str_cat("block device '", id, "'");
@@ -87,11 +88,12 @@ PermPair BlockDriverState::cumulative_perms() const {
 }
 
 bool BlockDriverState::has_backend() const {
-  return std::ranges::any_of(parents_, [](const BlockEdge* e) { return e->parent_backend != nullptr; });
+  return std::ranges::any_of(parents_, [](const BlockEdge* e) { return e->parent_node == nullptr; });
 }
 
 std::string BlockDriverState::exact_filename() const {
-  return file_ ? file_.node().filename() : std::string();
+  if (!file_ || file_.node().filename().starts_with("json:")) return {};
+  return file_.node().filename();
 }
 
 Json BlockDriverState::full_options() const {

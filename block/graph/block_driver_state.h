@@ -22,9 +22,9 @@ class BlockGraph;
 /// What stands behind a BdrvChild; the child's list of users points at it. Main loop.
 struct BlockEdge {
   BlockDriverState* child = nullptr;
-  BlockDriverState* parent_node = nullptr;  ///< exactly one of the two parents is set
-  BlockBackend* parent_backend = nullptr;
-  std::string name;  ///< "file", "backing", "root"
+  BlockDriverState* parent_node = nullptr;  ///< null if the parent is a backend
+  BlockBackend* parent_backend = nullptr;   ///< null if it is a node, or a backend that is gone already
+  std::string name;                         ///< "file", "backing", "root"
   uint32_t role = 0;
   PermPair perms;
   /// "node 'x'", "block device 'y'" or "an unnamed block device".

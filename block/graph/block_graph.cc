@@ -64,6 +64,10 @@ uint64_t BlockGraph::add_backend(BlockBackend& backend) {
 
 void BlockGraph::remove_backend(BlockBackend& backend) {
   std::erase(backends_, &backend);
+  // An edge of its own may just be in the making, in a coroutine that will notice.
+  for (BlockDriverState* node : nodes_)
+    for (BlockEdge* edge : node->parents_)
+      if (edge->parent_backend == &backend) edge->parent_backend = nullptr;
 }
 
 BlockBackend* BlockGraph::backend_by_serial(uint64_t serial) const {

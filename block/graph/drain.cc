@@ -11,7 +11,7 @@ void collect_backends(const BlockDriverState& node, std::vector<BlockBackend*>& 
   for (const BlockEdge* e : node.parents()) {
     if (e->parent_node != nullptr)
       collect_backends(*e->parent_node, out);
-    else if (std::ranges::find(out, e->parent_backend) == out.end())
+    else if (e->parent_backend != nullptr && std::ranges::find(out, e->parent_backend) == out.end())
       out.push_back(e->parent_backend);
   }
 }

@@ -123,6 +123,26 @@ TEST_F(Permissions, NodeClosesWhenItsLastUserGoes) {
   EXPECT_TRUE(graph.nodes().empty());
 }
 
+TEST_F(Permissions, BackendMayGoWhileAMediumIsPutIn) {
+  const std::string path = make_file("image", 4096);
+  NodeRef node = must_open(R"({"driver": "file", "filename": ")" + path + "\"}");
+  auto insert_into = [](BlockGraph& g, BlockBackend& b, BlockDriverState& n) -> CoResult<> {
+    GraphWriteLock lock = co_await or_return(co_await g.co_lock());
+    co_return co_await b.co_insert(lock, n);
+  };
+  auto backend = std::make_unique<BlockBackend>(graph, "", kReader);
+  std::string message;
+  loop->make_current();
+  co_start<void>(insert_into(graph, *backend, *node),
+                 [&](Result<> r) { message = r ? "(success)" : r.error().message(); });
+  EXPECT_EQ(message, "");  // the image locks are being taken on a pool thread
+  backend.reset();
+  while (message.empty()) loop->run_once(true);
+  EXPECT_EQ(message, "The device is gone");
+  reap();
+  EXPECT_TRUE(node->parents().empty());
+}
+
 TEST_F(Permissions, DeviceIsTheOnlyOne) {
   BlockBackend a(graph, "a", kReader);
   BlockDevOps ops;
