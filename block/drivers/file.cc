@@ -106,9 +106,10 @@ void FileNode::refresh_limits(BlockLimits& limits) const {
 CoResult<> FileNode::co_check_perm(PermPair perms) {
   const bool wants_write =
       (perms.perm & (blk_perm::kWrite | blk_perm::kWriteUnchanged | blk_perm::kResize)) != 0;
+  next_perms_ = perms;
+  next_writable_ = dynamic_access() ? wants_write : writable_;
+  if (perms == locked_ && next_writable_ == writable_) co_return Result<>();
   auto work = [&]() -> Result<> {
-    next_perms_ = perms;
-    next_writable_ = dynamic_access() ? wants_write : writable_;
     if (next_writable_ != writable_) next_fd_ = TRY(open_path(next_writable_));
     if (locking_ == Locking::kOff) return {};
     // A second descriptor has locks of its own; those of the first stay until it is closed.
@@ -124,6 +125,7 @@ CoResult<> FileNode::co_check_perm(PermPair perms) {
 }
 
 CoResult<> FileNode::co_commit_perm() {
+  if (!next_fd_ && next_perms_ == locked_) co_return Result<>();
   auto work = [&] {
     if (next_fd_) {
       fd_ = std::move(next_fd_);
@@ -139,6 +141,7 @@ CoResult<> FileNode::co_commit_perm() {
 }
 
 CoResult<> FileNode::co_abort_perm() {
+  if (!next_fd_ && next_perms_ == locked_) co_return Result<>();
   auto work = [&] {
     if (next_fd_)
       next_fd_.reset();

@@ -164,6 +164,9 @@ class BlockDriverState {
 
   /// Asks the driver for the length anew. Main loop or a request of the driver's own.
   CoResult<> co_refresh_length();
+  /// Whether anything was written since it was opened: closing flushes then. Any thread.
+  bool written() const { return written_.load(std::memory_order_relaxed); }
+  void set_written() { written_.store(true, std::memory_order_relaxed); }
   /// Orders overlapping writes where one reads, changes and writes back a larger unit.
   RangeLock& write_ranges() { return write_ranges_; }
 
@@ -187,6 +190,7 @@ class BlockDriverState {
   OptionTree effective_options_;
   BlockLimits limits_;
   std::atomic<uint64_t> total_bytes_{0};
+  std::atomic<bool> written_{false};
   RangeLock write_ranges_;
   std::vector<BlockEdge*> parents_;
   int refs_ = 0;

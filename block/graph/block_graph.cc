@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cassert>
 
+#include "block/graph/io.h"
 #include "block/graph/permissions.h"
+#include "util/log.h"
 
 namespace rhea {
 
@@ -139,12 +141,22 @@ CoResult<> BlockGraph::co_reap_scheduled() {
   co_return co_await co_reap(lock);
 }
 
+CoResult<> BlockGraph::co_close_node(BlockDriverState& node) {
+  if (node.written()) {
+    Result<> flushed = co_await co_node_flush(node);
+    if (!flushed) warn_report(str_cat("Node '", node.name(), "': ", flushed.error().message()));
+  }
+  Result<> closed = co_await node.co_close();
+  if (!closed) warn_report(str_cat("Node '", node.name(), "': ", closed.error().message()));
+  co_return Result<>();
+}
+
 CoResult<> BlockGraph::co_reap(GraphWriteLock& lock) {
   while (!dead_.empty() || !loosened_.empty()) {
     if (!dead_.empty()) {
       std::unique_ptr<BlockDriverState> node = std::move(dead_.front());
       dead_.pop_front();
-      if (node->opened_) std::ignore = co_await node->co_close();  // what it could not save is gone already
+      if (node->opened_) co_await or_return(co_await co_close_node(*node));
       std::erase(loosened_, node.get());
       continue;  // destroying it lets go of its children
     }

@@ -115,6 +115,7 @@ class BlockGraph {
   void schedule_reap();
   std::string generate_node_name();
   CoResult<> co_reap_scheduled();
+  CoResult<> co_close_node(BlockDriverState& node);
   CoResult<> co_drain_backends(DrainedSection& section, std::vector<BlockBackend*> backends);
   CoResult<BdrvChild> co_attach_edge(GraphWriteLock& lock, std::shared_ptr<BlockEdge> edge,
                                      BlockDriverState& child);

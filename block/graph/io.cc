@@ -25,12 +25,13 @@ Result<> check_range(const BlockDriverState& bs, ByteRange r) {
   return {};
 }
 
-Result<> check_writable(const BlockDriverState& bs, ByteRange r) {
+Result<> check_writable(BlockDriverState& bs, ByteRange r) {
   if (bs.read_only()) return fail(EPERM, "Node '", bs.name(), "' is read only");
   TRY(check_range(bs, r));
   if (r.end() > bs.total_bytes())
     return fail(EIO, "Node '", bs.name(), "': ", r.bytes, " bytes at ", r.offset, " end past ",
                 bs.total_bytes());
+  bs.set_written();
   return {};
 }
 

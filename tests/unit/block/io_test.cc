@@ -113,6 +113,17 @@ TEST_F(NodeIo, WriteThroughFlushesEachWrite) {
   EXPECT_EQ(memory.engine.flushes(), 1);
 }
 
+TEST_F(NodeIo, ClosingFlushesWhatWasWritten) {
+  MemoryNode& memory = make(R"("size": 4096)");
+  MemoryEngine& engine = memory.engine;
+  ASSERT_TRUE(write(0, "x"));
+  engine.fail_next_flush(EIO);
+  testing::internal::CaptureStderr();
+  node.reset();
+  ASSERT_TRUE(remove(backend));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("Injected: Input/output error"), std::string::npos);
+}
+
 TEST_F(NodeIo, NoFlushIgnoresFlushes) {
   MemoryNode& memory = make(R"("cache": {"no-flush": true})");
   EXPECT_TRUE(run(backend.co_flush()));
