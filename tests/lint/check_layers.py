@@ -20,7 +20,7 @@ MAY = {
     "memory": CORE,
     "accel": CORE + ["memory"],
     "hw/core": CORE + ["block", "chardev", "memory", "accel"],
-    "hw": CORE + ["block", "chardev", "memory", "accel", "hw/core", "hw/pci"],  # hw/<one bus or family>
+    "hw": CORE + ["block", "chardev", "memory", "accel", "hw/core", "hw/pci", "hw/isa"],  # hw/<one bus or family>
     "target/i386": CORE + ["memory", "accel", "hw/core"],
     "hw/i386": CORE + ["block", "chardev", "memory", "accel", "target/i386", "hw"],
     "migration": CORE + ["block", "chardev", "memory", "accel", "hw/core"],
