@@ -50,9 +50,9 @@ Result<> IdeBus::check_address(Device& device) {
   return {};
 }
 
-void IdeBus::device_left(Device& device) {
+void IdeBus::device_left(const Device* device) {
   for (auto& u : channel_.units)
-    if (u.drive == &device) u = IdeUnit();
+    if (u.drive == device) u = IdeUnit();
 }
 
 }  // namespace rhea

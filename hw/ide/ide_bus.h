@@ -20,7 +20,7 @@ class IdeBus final : public Bus {
  protected:
   /// "Can't create IDE unit 2, bus supports only 2 units", "IDE unit 0 is in use".
   Result<> check_address(Device& device) override;
-  void device_left(Device& device) override;
+  void device_left(const Device* device) override;
 
  private:
   int number_;

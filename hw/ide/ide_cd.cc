@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "block/graph/block_graph.h"
+#include "hw/ide/drive_events.h"
 #include "hw/ide/ide_bus.h"
 #include "hw/ide/ide_dma.h"
-#include "hw/ide/tray_event.h"
 
 namespace rhea {
 
@@ -164,10 +164,12 @@ Result<> IdeCd::do_realize() {
   atapi_.identity.version = version_.substr(0, 8);
   atapi_.identity.model = model_.empty() ? "QEMU DVD-ROM" : model_.substr(0, 40);
   atapi_.identity.wwn = wwn_;
+  if (logical_block_size_ == 0) logical_block_size_ = 512;
+  if (physical_block_size_ == 0) physical_block_size_ = 512;
+  if (discard_granularity_ == UINT32_MAX) discard_granularity_ = 512;
   TRY(blk_->attach_device(this, id(), path()));
-  atapi_.tray.on_moved = [this](bool open) {
-    send_tray_moved(blk_->name(), blk_->device_id_or_path(), open);
-  };
+  blk_->enable_iostatus();
+  atapi_.tray.on_moved = [this](bool open) { send_tray_moved(*blk_, open); };
   set_signature();
   return {};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hw/ide/drive_events.h"
 #include "hw/ide/ide_bus.h"
 #include "hw/ide/ide_cd.h"
 #include "hw/ide/ide_dma.h"
@@ -190,12 +191,14 @@ CoResult<> IdeCd::co_read_sectors(IdeCd& self, ReadPlan plan, uint8_t* out) {
 }
 
 Result<> IdeCd::read_failed(const Error& error) {
-  const IoErrorAction action = blk_->error_action(true, error.errnum());
-  if (action == IoErrorAction::kIgnore && error.errnum() != ENOMEDIUM) return {};
-  if (error.errnum() == ENOMEDIUM)
+  if (error.errnum() == ENOMEDIUM) {
     atapi_.sense = {SenseKey::kNotReady, asc::kNoMedium};
-  else
-    atapi_.fail_read();
+    return Failure(error);
+  }
+  const bool ignore = blk_->error_action(true, error.errnum()) == IoErrorAction::kIgnore;
+  send_read_error(*blk_, ignore, error.errnum());
+  if (ignore) return {};
+  atapi_.fail_read();
   return Failure(error);
 }
 

@@ -156,6 +156,7 @@ void IdeChannel::execute_diagnostic() {  // 8.11: both units, whichever is selec
   for (auto& u : units) {
     u.regs.device = kDeviceOnes;
     if (!present(u)) continue;
+    u.drive->cancel();
     u.pio.clear();
     u.drive->set_signature();
   }

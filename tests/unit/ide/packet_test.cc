@@ -98,6 +98,10 @@ TEST_F(Packet, AFailedReadIsAMediumError) {
   const PacketResult r = packet({0x28, 0, 0, 0, 0, 3, 0, 0, 2}, 2048);
   EXPECT_EQ(r.status, kFailed);
   EXPECT_EQ(r.error, 0x30);
+  const std::vector<std::string> sent = events.take();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_TRUE(sent[0].starts_with(R"(BLOCK_IO_ERROR {"device": "", "node-name": "n", "operation": "read")"))
+      << sent[0];
   EXPECT_EQ(request_sense(), 0x031100u);
   EXPECT_TRUE(packet({0x28, 0, 0, 0, 0, 3, 0, 0, 2}, 2048).good());
   EXPECT_TRUE(cd.is_quiet());
