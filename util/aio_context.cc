@@ -86,19 +86,16 @@ void AioContext::wake() {
 }
 
 void AioContext::post(std::move_only_function<void()> fn) {
-  {
-    std::lock_guard guard(mutex_);
-    posted_.push_back(std::move(fn));
-  }
+  // Woken under the mutex: what is posted may let the loop's owner end the loop, but not before we are out.
+  std::lock_guard guard(mutex_);
+  posted_.push_back(std::move(fn));
   have_posted_.store(true, std::memory_order_release);
   wake();
 }
 
 void AioContext::schedule(std::coroutine_handle<> handle) {
-  {
-    std::lock_guard guard(mutex_);
-    ready_.push_back(handle);
-  }
+  std::lock_guard guard(mutex_);  // as in post()
+  ready_.push_back(handle);
   have_posted_.store(true, std::memory_order_release);
   wake();
 }
