@@ -38,6 +38,7 @@ class Pci : public CoreTest {
         bus(std::make_shared<PciBus>("pci.0", *memory, *ports)) {
     machine().add_child("pci.0", std::static_pointer_cast<Object>(bus));
     std::vector<IrqLine> inputs;
+    inputs.reserve(4);
     for (int i = 0; i < 4; ++i) inputs.push_back(IrqLine(irqs, i));
     bus->set_router([](int devfn, int pin) { return ((devfn >> 3) + pin - 1) & 3; }, std::move(inputs));
   }
