@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "qapi/qapi_types_common.h"
 #include "util/json.h"
 #include "util/result.h"
 #include "util/value_form.h"
@@ -174,8 +175,6 @@ Result<int64_t> property_int(std::string_view name, const Json& value, ValueForm
                              int64_t max);
 Result<uint64_t> property_size(std::string_view name, const Json& value, ValueForm form);
 Result<std::string> property_str(std::string_view name, const Json& value, ValueForm form);
-
-enum class OnOffAuto : uint8_t { kAuto, kOn, kOff };
 
 /// One value of an enumeration property.
 template <class E>

@@ -1,0 +1,23 @@
+// Where a board's interrupt lines end without controllers in the kernel: lines 0-15 reach the PIC and the I/O
+// APIC, the others the I/O APIC alone. Line 0 is the I/O APIC's input 2 (MADT override).
+#pragma once
+
+#include "hw/core/device.h"
+
+namespace rhea {
+
+class GsiRouter final : public IrqSink {
+ public:
+  explicit GsiRouter(Device& ioapic) : ioapic_(ioapic) {}
+  void set_pics(Device& master, Device& slave) { master_ = &master, slave_ = &slave; }
+  void set_irq(int n, int level) override {
+    if (n < 16 && master_ != nullptr) (n < 8 ? master_ : slave_)->set_irq(n & 7, level);
+    ioapic_.set_irq(n == 0 ? 2 : n, level);
+  }
+
+ private:
+  Device& ioapic_;
+  Device *master_ = nullptr, *slave_ = nullptr;
+};
+
+}  // namespace rhea

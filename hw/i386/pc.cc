@@ -1,0 +1,431 @@
+#include "hw/i386/pc.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "hw/acpi/piix4_pm.h"
+#include "hw/char/char_types.h"
+#include "hw/char/debugcon.h"
+#include "hw/char/serial.h"
+#include "hw/dma/dma_types.h"
+#include "hw/dma/i8257.h"
+#include "hw/i386/fw_cfg_setup.h"
+#include "hw/i386/gsi_router.h"
+#include "hw/ide/piix3_ide.h"
+#include "hw/input/i8042.h"
+#include "hw/input/input_types.h"
+#include "hw/intc/i8259.h"
+#include "hw/intc/intc_types.h"
+#include "hw/intc/ioapic.h"
+#include "hw/isa/piix3.h"
+#include "hw/misc/debug_exit.h"
+#include "hw/misc/misc_types.h"
+#include "hw/misc/port92.h"
+#include "hw/nvram/fw_cfg.h"
+#include "hw/rtc/mc146818.h"
+#include "hw/rtc/rtc_types.h"
+#include "hw/timer/i8254.h"
+#include "hw/timer/pcspk.h"
+#include "hw/timer/timer_types.h"
+#include "memory/backend.h"
+#include "qapi/vm_control.h"
+#include "target/i386/kvm_devices.h"
+#include "target/i386/x86_cpu.h"
+#include "util/log.h"
+
+namespace rhea {
+
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20, kGiB = uint64_t{1} << 30;
+constexpr uint64_t kFourGiB = 4 * kGiB;
+constexpr unsigned kSciIrq = 9;
+constexpr uint64_t kMaxFirmwareBytes = 16 * kMiB;
+constexpr uint64_t kFirmwareLowBytes = 128 * 1024;  // what shows below 1 MiB
+constexpr uint16_t kFirstSerialPort = 0x3f8;
+
+std::shared_ptr<Object> make_pc() {
+  return std::make_shared<PcMachine>();
+}
+
+/// One more than the largest APIC id.
+uint16_t apic_id_limit(const Accelerator& accel) {
+  uint32_t limit = 0;
+  for (const auto& vcpu : accel.vcpus()) limit = std::max(limit, vcpu->apic_id() + 1);
+  return static_cast<uint16_t>(limit);
+}
+
+/// A board with a lot of RAM leaves a full GiB below 4 GiB to PCI, so that the rest is GiB-aligned.
+uint64_t low_ram_limit(uint64_t ram_bytes) {
+  return ram_bytes >= 0xe000'0000 ? 3 * kGiB : 0xe000'0000;
+}
+
+/// Firmware paths of the devices with a boot index, lowest first.
+std::vector<std::string> boot_paths(Object& root) {
+  std::vector<std::pair<int32_t, std::string>> found;
+  for_each_device(root, [&](Device& d) {
+    if (d.boot_index() >= 0) found.emplace_back(d.boot_index(), firmware_path(d));
+  });
+  std::ranges::sort(found);
+  std::vector<std::string> out;
+  for (auto& [index, path] : found) out.push_back(std::move(path));
+  return out;
+}
+
+uint8_t boot_code(char letter) {
+  switch (letter) {
+    case 'a':
+    case 'b':
+      return 1;
+    case 'c':
+      return 2;
+    case 'd':
+      return 3;
+    case 'n':
+      return 4;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+constexpr PropertyInfo PcMachine::kProperties[] = {
+    prop<&PcMachine::vmport>("vmport", "Enable vmport (pc & q35)"),
+    prop<&PcMachine::smm>("smm", "Enable SMM"),
+    prop<&PcMachine::acpi>("acpi", "Enable ACPI"),
+    prop<&PcMachine::pit>("pit", "Enable i8254 PIT emulation"),
+    prop<&PcMachine::hpet>("hpet", "Enable/disable high precision event timer emulation"),
+};
+constexpr TypeInfo PcMachine::kType{.name = "pc-i440fx-7.2-machine",
+                                    .parent = &Machine::kType,
+                                    .create = make_pc,
+                                    .properties = PcMachine::kProperties};
+const MachineClass PcMachine::kClass{.name = "pc-i440fx-7.2",
+                                     .alias = "pc",
+                                     .description = "Standard PC (i440FX + PIIX, 1996)",
+                                     .is_default = true,
+                                     .max_cpus = 255,
+                                     .default_cpu_type = "qemu64-x86_64-cpu",
+                                     .default_ram_id = "pc.ram",
+                                     .type = &PcMachine::kType};
+
+PcMachine::PcMachine() = default;
+PcMachine::~PcMachine() = default;
+
+template <class T>
+CoResult<T*> PcMachine::co_add(MachineContext& context, Bus* bus, std::function<void(T&)> configure,
+                               const char* name) {
+  auto device = co_await or_return(make_device(T::kType.name));
+  auto& typed = static_cast<T&>(*device);
+  if (configure) configure(typed);
+  co_await or_return(co_await device->co_prepare(context.devices));
+  Object& parent = qom_root().container("/machine/unattached");
+  co_await or_return(add_device(device, bus, parent, name));
+  co_return &typed;
+}
+
+Result<> PcMachine::build_memory(MachineContext& context) {
+  const uint64_t bytes = context.config.ram_bytes;
+  below_4g_ = std::min(bytes, low_ram_limit(bytes));
+  above_4g_ = bytes - below_4g_;
+  ram_block_ = TRY(machine_ram(memory_backend, kClass.default_ram_id, bytes));
+  const MemoryTransaction transaction;
+  ram_ = MemoryRegion::ram("pc.ram", ram_block_);
+  ram_low_ = MemoryRegion::alias("ram-below-4g", *ram_, 0, below_4g_);
+  system_memory().add_subregion(0, *ram_low_);
+  if (above_4g_ != 0) {
+    ram_high_ = MemoryRegion::alias("ram-above-4g", *ram_, below_4g_, above_4g_);
+    system_memory().add_subregion(kFourGiB, *ram_high_);
+  }
+  // What no other region claims belongs to the PCI bus.
+  pci_memory_ = MemoryRegion::container("pci", MemoryRegion::kWholeSpace);
+  system_memory().add_subregion(0, *pci_memory_, -1);
+  return {};
+}
+
+Result<> PcMachine::load_firmware(MachineContext& context) {
+  const std::string path = context.config.find_data_file(context.config.firmware);
+  if (path.empty())
+    return fail(ENOENT, "could not load PC BIOS '", context.config.firmware,
+                "': no such file in the firmware directories (package seabios has it)");
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat st {};
+  if (!fd || ::fstat(fd.get(), &st) < 0) return fail_errno(errno, "could not load PC BIOS '", path, "'");
+  const auto bytes = static_cast<uint64_t>(st.st_size);
+  if (bytes == 0 || bytes % 65536 != 0 || bytes > kMaxFirmwareBytes)
+    return fail(EINVAL, "could not load PC BIOS '", path, "': its size (", bytes,
+                ") is no multiple of 64 KiB up to 16 MiB");
+  firmware_block_ = TRY(RamBlock::create("pc.bios", bytes));
+  for (uint64_t done = 0; done < bytes;) {
+    const ssize_t n =
+        ::pread(fd.get(), firmware_block_->host() + done, bytes - done, static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return fail_errno(n < 0 ? errno : EIO, "could not load PC BIOS '", path, "'");
+    done += static_cast<uint64_t>(n);
+  }
+  const MemoryTransaction transaction;
+  firmware_ = MemoryRegion::rom("pc.bios", firmware_block_);
+  const uint64_t low = std::min(bytes, kFirmwareLowBytes);
+  firmware_low_ = MemoryRegion::alias("isa-bios", *firmware_, bytes - low, low);
+  pci_memory_->add_subregion(kFourGiB - bytes, *firmware_);
+  pci_memory_->add_subregion(kMiB - low, *firmware_low_, 1);
+  return {};
+}
+
+Result<> PcMachine::build_cpus(MachineContext& context) {
+  if (context.accel.wants_irqchip()) TRY(context.accel.create_irqchip(pit));
+  const std::string model = context.config.cpu_model.empty() ? "qemu64" : context.config.cpu_model;
+  Object& parent = qom_root().container("/machine/unattached");
+  TRY(create_cpus(context.accel, context.config.smp, model, parent));
+  return create_kernel_devices(context.accel, parent);
+}
+
+CoResult<> PcMachine::co_build_interrupt_controllers(MachineContext& context) {
+  if (context.accel.irqchip() != nullptr) {
+    for (int n = 0; n < 24; ++n) gsi_[static_cast<size_t>(n)] = context.accel.gsi(n);
+    co_return Result<>();
+  }
+  std::function<void(Ioapic&)> wire = [](Ioapic& d) { d.memory = &system_memory(); };
+  Ioapic* ioapic = co_await or_return(co_await co_add<Ioapic>(context, nullptr, wire, "ioapic"));
+  router_ = std::make_unique<GsiRouter>(*ioapic);
+  for (int n = 0; n < 24; ++n) gsi_[static_cast<size_t>(n)] = IrqLine(*router_, n);
+  co_return Result<>();
+}
+
+/// The pair of 8259s that machines without the kernel's use.
+CoResult<> PcMachine::co_build_pics(MachineContext& context) {
+  if (router_ == nullptr) co_return Result<>();
+  IsaBus* isa = &isa_bridge_->isa();
+  std::function<void(I8259&)> wire_master = [](I8259& d) { d.master = true; };
+  I8259* master = co_await or_return(co_await co_add<I8259>(context, isa, wire_master));
+  std::function<void(I8259&)> wire_slave = [master](I8259& d) { d.output = master->irq_in(2); };
+  I8259* slave = co_await or_return(co_await co_add<I8259>(context, isa, wire_slave));
+  master->slave = slave;
+  router_->set_pics(*master, *slave);
+  co_return Result<>();
+}
+
+CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
+  VmControl& vm = context.vm;
+  std::function<void(I440fxPciHost&)> wire_host = [this](I440fxPciHost& d) {
+    d.pci_memory = pci_memory_.get();
+    d.io = &system_io();
+  };
+  host_ = co_await or_return(co_await co_add<I440fxPciHost>(context, nullptr, wire_host));
+  std::function<void(I440fx&)> wire_bridge = [this](I440fx& d) {
+    d.ram = ram_.get();
+    d.system = &system_memory();
+    d.pci_memory = pci_memory_.get();
+    d.set_devfn(pci::devfn(0, 0));
+  };
+  co_await or_return(co_await co_add<I440fx>(context, &pci(), wire_bridge));
+  std::function<void(Piix3&)> wire_isa = [this, &vm](Piix3& d) {
+    std::copy_n(gsi_.begin(), 16, d.isa_irqs.begin());
+    d.on_reset_request = [&vm] { vm.request_reset(ShutdownCause::kGuestReset); };
+    d.set_devfn(pci::devfn(1, 0));
+  };
+  isa_bridge_ = co_await or_return(co_await co_add<Piix3>(context, &pci(), wire_isa));
+  pci().set_router(
+      [](int devfn, int pin) { return ((devfn >> 3) - 1 + pin) & 3; },
+      {isa_bridge_->irq_in(0), isa_bridge_->irq_in(1), isa_bridge_->irq_in(2), isa_bridge_->irq_in(3)});
+  std::function<void(Piix3Ide&)> wire_ide = [this](Piix3Ide& d) {
+    d.isa_irqs = {gsi_[14], gsi_[15]};
+    d.set_devfn(pci::devfn(1, 1));
+  };
+  co_await or_return(co_await co_add<Piix3Ide>(context, &pci(), wire_ide));
+  if (!acpi || !context.config.acpi) co_return Result<>();
+  std::function<void(Piix4Pm&)> wire_pm = [this, &context, &vm](Piix4Pm& d) {
+    d.loop = &context.devices.main_loop;
+    d.clock = &context.devices.clock;
+    d.sci = gsi_[kSciIrq];
+    d.on_soft_off = [&vm] { vm.request_quit(ShutdownCause::kGuestShutdown); };
+    d.on_suspend_disk = d.on_soft_off;
+    d.disable_s3 = 1;  // no wake-up event source yet, so the tables do not offer it
+    d.set_devfn(pci::devfn(1, 3));
+  };
+  pm_ = co_await or_return(co_await co_add<Piix4Pm>(context, &pci(), wire_pm));
+  co_return Result<>();
+}
+
+CoResult<> PcMachine::co_build_legacy(MachineContext& context) {
+  VmControl& vm = context.vm;
+  IsaBus* isa = &isa_bridge_->isa();
+  const std::function<void()> reset = [&vm] { vm.request_reset(ShutdownCause::kGuestReset); };
+  co_await or_return(co_await co_build_pics(context));
+  const bool kernel_pit = context.accel.irqchip() != nullptr && context.accel.irqchip()->has_pit();
+  if (pit && !kernel_pit) {
+    std::function<void(I8254&)> wire_pit = [](I8254&) {};
+    I8254* timer = co_await or_return(co_await co_add<I8254>(context, isa, wire_pit));
+    std::function<void(Pcspk&)> wire_speaker = [timer](Pcspk& d) { d.pit = timer; };
+    co_await or_return(co_await co_add<Pcspk>(context, isa, wire_speaker));
+  }
+  std::function<void(Mc146818&)> wire_rtc = [&](Mc146818& d) {
+    d.options = context.config.rtc;
+    d.base_year = 0;  // the century stands in CMOS byte 0x32
+  };
+  rtc_ = co_await or_return(co_await co_add<Mc146818>(context, isa, wire_rtc));
+  std::function<void(I8042&)> wire_keyboard = [&](I8042& d) { d.on_reset_request = reset; };
+  co_await or_return(co_await co_add<I8042>(context, isa, wire_keyboard));
+  std::function<void(Port92&)> wire_port92 = [&](Port92& d) { d.on_reset_request = reset; };
+  co_await or_return(co_await co_add<Port92>(context, isa, wire_port92));
+  for (const bool second : {false, true}) {
+    std::function<void(I8257&)> wire_dma = [second](I8257& d) {
+      if (second) d.set_up_as_second();
+      d.memory = &memory_space();
+    };
+    co_await or_return(co_await co_add<I8257>(context, isa, wire_dma));
+  }
+  co_await or_return(co_await co_build_serial_ports(context));
+  std::function<void(FwCfgIo&)> wire_fw_cfg = [](FwCfgIo& d) { d.connect(system_io(), memory_space()); };
+  fw_cfg_ = co_await or_return(co_await co_add<FwCfgIo>(context, nullptr, wire_fw_cfg));
+  co_return Result<>();
+}
+
+CoResult<> PcMachine::co_build_serial_ports(MachineContext& context) {
+  IsaBus* isa = &isa_bridge_->isa();
+  uint32_t index = 0;
+  for (const std::string& chardev : context.config.serial_chardevs) {
+    std::function<void(IsaSerial&)> wire = [&](IsaSerial& d) {
+      d.index = index;
+      d.chardev_id = chardev;
+    };
+    if (!chardev.empty()) co_await or_return(co_await co_add<IsaSerial>(context, isa, wire));
+    ++index;
+  }
+  if (context.config.debugcon_chardev.empty()) co_return Result<>();
+  std::function<void(IsaDebugcon&)> wire_debugcon = [&](IsaDebugcon& d) {
+    d.chardev_id = context.config.debugcon_chardev;
+  };
+  co_await or_return(co_await co_add<IsaDebugcon>(context, isa, wire_debugcon));
+  co_return Result<>();
+}
+
+CoResult<> PcMachine::co_build(MachineContext& context) {
+  context_ = &context;
+  co_await or_return(build_memory(context));
+  co_await or_return(load_firmware(context));
+  co_await or_return(build_cpus(context));
+  co_await or_return(co_await co_build_interrupt_controllers(context));
+  co_await or_return(co_await co_build_chipset(context));
+  co_await or_return(co_await co_build_legacy(context));
+  set_cmos_memory();
+  co_return Result<>();
+}
+
+// CMOS bytes as PC firmware reads them (Bochs/SeaBIOS conventions).
+void PcMachine::set_cmos_memory() {
+  auto set16 = [&](uint8_t at, uint64_t v) {
+    rtc_->set_cmos(at, static_cast<uint8_t>(v));
+    rtc_->set_cmos(static_cast<uint8_t>(at + 1), static_cast<uint8_t>(v >> 8));
+  };
+  const uint64_t total = below_4g_;
+  set16(0x15, std::min<uint64_t>(total / 1024, 640));  // base memory, KiB
+  const uint64_t extended =
+      total > kMiB ? std::min<uint64_t>((total - kMiB) / 1024, 65535) : 0;  // KiB above 1 MiB
+  set16(0x17, extended);
+  set16(0x30, extended);
+  set16(0x34, total > 16 * kMiB ? std::min<uint64_t>((total - 16 * kMiB) / 65536, 65535)
+                                : 0);  // 64 KiB above 16 MiB
+  for (uint8_t i = 0; i < 3; ++i)
+    rtc_->set_cmos(static_cast<uint8_t>(0x5b + i), static_cast<uint8_t>(above_4g_ / 65536 >> (8 * i)));
+  rtc_->set_cmos(0x5f, static_cast<uint8_t>(context_->config.smp.cpus - 1));
+  rtc_->set_cmos(0x14, 0x06);  // equipment: FPU, PS/2 port
+}
+
+void PcMachine::set_cmos_boot(std::string_view order, const MachineContext&) {
+  std::array<uint8_t, 3> codes{};
+  for (size_t i = 0; i < codes.size() && i < order.size(); ++i) codes[i] = boot_code(order[i]);
+  rtc_->set_cmos(0x3d, static_cast<uint8_t>(codes[1] << 4 | codes[0]));
+  rtc_->set_cmos(0x38, static_cast<uint8_t>(codes[2] << 4));
+}
+
+Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
+  const MachineConfig& c = context.config;
+  FwCfgConfig f;
+  f.dma = fw_cfg_->dma_enabled();
+  f.uuid = c.uuid;
+  f.ram_below_4g = below_4g_;
+  f.ram_above_4g = above_4g_;
+  f.cpus = static_cast<uint16_t>(c.smp.cpus);
+  f.apic_id_limit = apic_id_limit(context.accel);
+  // KVM's identity map and TSS pages.
+  f.reserved.push_back({.address = 0xfeff'c000, .bytes = 0x4000, .type = E820Type::kReserved});
+  f.graphics = graphics && c.graphics;
+  const bool have_serial = !c.serial_chardevs.empty() && !c.serial_chardevs[0].empty();
+  if (!f.graphics && have_serial) f.serial_console_port = kFirstSerialPort;
+  f.s3 = false;
+  f.boot.order = boot_paths(*this);
+  f.boot.strict = c.boot.strict;
+  f.boot.menu = c.boot.menu;
+  f.boot.splash_time_ms = c.boot.splash_time_ms;
+  f.boot.reboot_timeout_ms = c.boot.reboot_timeout_ms;
+  f.smbios.uuid = c.uuid;
+  f.smbios.sockets = c.smp.sockets;
+  f.smbios.cores_per_socket = c.smp.cores * c.smp.dies;
+  f.smbios.threads_per_core = c.smp.threads;
+  f.smbios.ram_below_4g = below_4g_;
+  f.smbios.ram_above_4g = above_4g_;
+  if (!context.accel.vcpus().empty()) {
+    if (const CpuidLeaf* leaf = find_cpuid(context.accel.vcpus()[0]->cpuid(), 1)) {
+      f.smbios.processor.cpuid_eax = leaf->eax;
+      f.smbios.processor.cpuid_edx = leaf->edx;
+    }
+  }
+  if (pm_ != nullptr) f.acpi = [this] { return acpi_config(); };
+  if (!c.kernel.empty())
+    f.linux_boot = TRY(load_linux_boot(c.kernel, c.initrd, c.append, below_4g_));
+  else if (!c.initrd.empty() || !c.append.empty())
+    return fail(EINVAL, c.initrd.empty() ? "-append" : "-initrd", " only allowed with -kernel option");
+  return setup_fw_cfg(fw_cfg_->store(), std::move(f));
+}
+
+AcpiConfig PcMachine::acpi_config() const {
+  AcpiConfig a;
+  for (const auto& vcpu : context_->accel.vcpus()) a.cpus.push_back({.apic_id = vcpu->apic_id()});
+  a.ram_below_4g = below_4g_;
+  for (size_t i = 0; i < std::min<size_t>(context_->config.serial_chardevs.size(), 2); ++i)
+    a.serial_ports.push_back(!context_->config.serial_chardevs[i].empty());
+  a.hpet = false;
+  a.s3 = false;
+  a.s4 = pm_->disable_s4 == 0;
+  return a;
+}
+
+CoResult<> PcMachine::co_finish(MachineContext& context) {
+  co_await or_return(fill_fw_cfg(context));
+  boot_order_now_ = context.config.boot.once.empty() ? context.config.boot.order : context.config.boot.once;
+  set_cmos_boot(boot_order_now_, context);
+  co_return Result<>();
+}
+
+void PcMachine::reset() {
+  Result<> r = context_->accel.reset();
+  if (!r) error_report(r.error());
+  Machine::reset();
+}
+
+void PcMachine::press_power_button() {
+  if (pm_ != nullptr) pm_->acpi().press_power_button();
+}
+
+void register_pc_types() {
+  machine_classes().push_back(&PcMachine::kClass);
+  auto& registry = TypeRegistry::instance();
+  registry.add({&NoneMachine::kType, &PcMachine::kType, &PciBus::kType, &IsaBus::kType, &I440fx::kType,
+                &I440fxPciHost::kType, &Piix3::kType, &Piix4Pm::kType});
+  register_nvram_types();
+  register_char_types(registry);
+  register_dma_types(registry);
+  register_ide_types(registry);
+  register_input_types(registry);
+  register_intc_types(registry);
+  register_misc_types(registry);
+  register_rtc_types(registry);
+  register_timer_types(registry);
+}
+
+}  // namespace rhea

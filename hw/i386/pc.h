@@ -1,0 +1,77 @@
+// pc-i440fx-7.2: the board. The only place that wires its devices together.
+#pragma once
+
+#include "accel/accel.h"
+#include "hw/core/machine.h"
+#include "hw/i386/acpi_tables.h"
+#include "hw/i386/gsi_router.h"
+#include "hw/pci/i440fx.h"
+
+namespace rhea {
+
+class FwCfgIo;
+class Mc146818;
+class Piix3;
+class Piix4Pm;
+
+class PcMachine final : public Machine {
+ public:
+  static const TypeInfo kType;  ///< "pc-i440fx-7.2-machine"
+  static const MachineClass kClass;
+  PcMachine();
+  ~PcMachine() override;
+  const TypeInfo& type() const override { return kType; }
+  const MachineClass& machine_class() const override { return kClass; }
+
+  CoResult<> co_build(MachineContext& context) override;
+  CoResult<> co_finish(MachineContext& context) override;
+  void reset() override;
+  void press_power_button() override;
+
+  // Properties.
+  OnOffAuto vmport = OnOffAuto::kAuto;
+  OnOffAuto smm = OnOffAuto::kAuto;
+  bool acpi = true;
+  bool pit = true;
+  bool hpet = false;
+
+  PciBus& pci() { return host_->pci(); }
+
+ private:
+  static const PropertyInfo kProperties[];
+  Result<> build_memory(MachineContext& context);
+  Result<> load_firmware(MachineContext& context);
+  Result<> build_cpus(MachineContext& context);
+  CoResult<> co_build_chipset(MachineContext& context);
+  CoResult<> co_build_interrupt_controllers(MachineContext& context);
+  CoResult<> co_build_pics(MachineContext& context);
+  CoResult<> co_build_legacy(MachineContext& context);
+  CoResult<> co_build_serial_ports(MachineContext& context);
+  void set_cmos_memory();
+  void set_cmos_boot(std::string_view order, const MachineContext& context);
+  Result<> fill_fw_cfg(MachineContext& context);
+  AcpiConfig acpi_config() const;
+
+  /// Makes a board device, lets `configure` wire it, and puts it at /machine/unattached.
+  template <class T>
+  CoResult<T*> co_add(MachineContext& context, Bus* bus, std::function<void(T&)> configure,
+                      const char* name = "device[*]");
+
+  MachineContext* context_ = nullptr;
+  uint64_t below_4g_ = 0, above_4g_ = 0;
+  std::shared_ptr<RamBlock> ram_block_, firmware_block_;
+  std::unique_ptr<MemoryRegion> ram_, ram_low_, ram_high_, pci_memory_, firmware_, firmware_low_;
+  std::array<IrqLine, 24> gsi_;
+  I440fxPciHost* host_ = nullptr;
+  Piix3* isa_bridge_ = nullptr;
+  Piix4Pm* pm_ = nullptr;
+  Mc146818* rtc_ = nullptr;
+  FwCfgIo* fw_cfg_ = nullptr;
+  std::unique_ptr<GsiRouter> router_;  ///< without the kernel's interrupt controllers
+  std::string boot_order_now_;
+};
+
+/// Makes the types of this folder and of the devices the board needs known.
+void register_pc_types();
+
+}  // namespace rhea

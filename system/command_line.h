@@ -1,0 +1,62 @@
+// The command line: options in QEMU's language, checked and put into plain values. Nothing is opened or made
+// here.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "accel/accel.h"
+#include "hw/core/machine.h"
+#include "util/json.h"
+#include "util/value_form.h"
+
+namespace rhea {
+
+/// An option tree and the form of its values.
+struct OptionValue {
+  Json tree;
+  ValueForm form;
+};
+
+/// -drive and its short forms, in QEMU's keys ("file", "if", "index", "media" …), as strings.
+struct DriveOption {
+  Json options;
+};
+
+/// -serial, -monitor, -qmp: a chardev in the short form.
+struct MonitorOption {
+  std::string chardev;  ///< short form, or a chardev's id if `by_id`
+  bool by_id = false;
+  bool control = false;  ///< QMP
+  bool pretty = false;
+};
+
+/// What main() is asked to do besides running a machine.
+struct CommandLine {
+  MachineConfig config;
+  std::string machine_type;
+  std::vector<std::pair<std::string, std::string>> machine_properties;
+  std::vector<AccelRequest> accelerators;
+  std::vector<OptionValue> objects, blockdevs, devices;
+  std::vector<DriveOption> drives;
+  std::vector<std::string> chardevs;
+  std::vector<std::string> serials;  ///< short forms, in order
+  std::vector<MonitorOption> monitors;
+  bool serial_given = false, monitor_given = false, cdrom_given = false;
+  std::string qtest, qtest_log;
+  std::string pidfile;
+  bool nodefaults = false, nographic = false;
+  bool start_paused = false, no_reboot = false, no_shutdown = false, daemonize = false;
+  /// Set where the command line only asked for a text (-help, -device help …): print it and end.
+  std::optional<std::string> answer;
+};
+
+/// Parses argv[1…]. Errors name the option: `-foo: invalid option`, `-m foo: Parameter 'size' expects a
+/// size`.
+Result<CommandLine> parse_command_line(int argc, char** argv);
+
+/// The text of -help.
+std::string command_line_help(std::string_view program);
+
+}  // namespace rhea

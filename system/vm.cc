@@ -1,0 +1,342 @@
+#include "system/vm.h"
+
+#include "block/drivers/drivers.h"
+#include "hw/core/device_add.h"
+#include "hw/misc/debug_exit.h"
+#include "memory/backend.h"
+#include "qapi/command.h"
+#include "qapi/qapi_commands_block.h"
+#include "qapi/qapi_events_runstate.h"
+#include "util/log.h"
+
+namespace rhea {
+
+namespace {
+
+std::string uuid_to_text(const std::array<uint8_t, 16>& uuid) {
+  std::string out;
+  for (size_t i = 0; i < uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
+    out += hex(uuid[i], 2);
+  }
+  return out;
+}
+
+Failure option_error(std::string_view option, Error error) {
+  return Failure(std::move(error).prepend(str_cat("-", option, ": ")));
+}
+
+bool by_guest(ShutdownCause cause) {
+  return cause == ShutdownCause::kGuestShutdown || cause == ShutdownCause::kGuestReset;
+}
+
+}  // namespace
+
+Vm::Vm(AioContext& loop, CommandLine command_line)
+    : loop_(loop),
+      options_(std::move(command_line)),
+      uuid_text_(uuid_to_text(options_.config.uuid)),
+      chardevs_(loop, {.daemonize = options_.daemonize,
+                       .stdio_signals = !options_.nographic,
+                       .mux_escape = 1,
+                       .on_quit = [this] { request_quit(ShutdownCause::kHostUi); }}),
+      graph_(loop),
+      device_context_(loop, virtual_clock(), graph_, chardevs_),
+      qmp_context_(graph_, qom_root(), *this, chardevs_),
+      drives_(graph_) {
+  register_block_drivers(graph_);
+  IsaDebugExit::default_on_exit = [this](int code) { request_exit(code); };
+}
+
+Vm::~Vm() {
+  set_device_context(nullptr);
+}
+
+// --- Putting the machine together.
+// ------------------------------------------------------------------------------------
+
+CoResult<> Vm::co_start() {
+  co_await or_return(make_chardevs());
+  co_await or_return(make_monitors());
+  co_await or_return(make_accelerator());
+  co_await or_return(co_await co_make_objects());
+  co_await or_return(co_await co_make_blockdevs());
+  co_await or_return(co_await co_make_machine());
+  co_await or_return(co_await co_make_drives());
+  co_await or_return(co_await co_make_devices());
+  co_await or_return(co_await machine_->co_finish(*machine_context_));
+  machine_->reset();
+  co_await or_return(start_qtest());
+  if (!options_.start_paused) co_await or_return(cont());
+  co_return Result<>();
+}
+
+Result<> Vm::make_chardevs() {
+  for (const auto& text : options_.chardevs) {
+    Result<Chardev*> made = chardevs_.add(text);
+    if (!made) return option_error(str_cat("chardev ", text), std::move(made).error());
+  }
+  int index = 0;
+  for (const auto& text : options_.serials) {
+    const std::string label = str_cat("serial", index++);
+    Result<Chardev*> made = chardevs_.add_legacy(label, text);
+    if (!made) return option_error(str_cat("serial ", text), std::move(made).error());
+    options_.config.serial_chardevs.push_back(*made != nullptr ? (*made)->label() : std::string());
+    // "mon:…": the monitor shares it with the port.
+    if (*made != nullptr && text.starts_with("mon:"))
+      options_.monitors.push_back({.chardev = (*made)->label(), .by_id = true});
+  }
+  std::string& debugcon = options_.config.debugcon_chardev;
+  if (debugcon.empty()) return {};
+  Result<Chardev*> made = chardevs_.add_legacy("debugcon", debugcon);
+  if (!made) return option_error(str_cat("debugcon ", debugcon), std::move(made).error());
+  debugcon = *made != nullptr ? (*made)->label() : std::string();
+  return {};
+}
+
+Result<> Vm::make_monitors() {
+  monitors_ = std::make_unique<MonitorSet>(loop_, qmp_context_, qmp_commands());
+  for (const auto& m : options_.monitors) {
+    const MonitorMode mode = m.control ? MonitorMode::kControl : MonitorMode::kReadline;
+    Result<> r = m.by_id ? monitors_->create(m.chardev, mode, m.pretty)
+                         : monitors_->create_legacy(m.chardev, mode, m.pretty);
+    if (!r)
+      return option_error(m.by_id ? "mon" : str_cat(m.control ? "qmp " : "monitor ", m.chardev),
+                          std::move(r).error());
+  }
+  return {};
+}
+
+Result<> Vm::make_accelerator() {
+  std::vector<AccelRequest> requests = options_.accelerators;
+  if (requests.empty()) requests = parse_accel_list("kvm");
+  accel_ = TRY(create_accelerator(requests, !options_.qtest.empty()));
+  return accel_->init({
+      .on_guest_reset = [this] { request_reset(ShutdownCause::kGuestReset); },
+      .on_guest_shutdown = [this] { request_quit(ShutdownCause::kGuestShutdown); },
+      .on_internal_error =
+          [this] {
+            error_request_ = true;
+            kick();
+          },
+  });
+}
+
+CoResult<> Vm::co_make_objects() {
+  for (auto& object : options_.objects) {
+    Result<> r = object_add(std::move(object.tree), object.form);
+    if (!r) co_return option_error("object", std::move(r).error());
+  }
+  co_return Result<>();
+}
+
+CoResult<> Vm::co_make_blockdevs() {
+  for (auto& blockdev : options_.blockdevs) {
+    auto typed = from_json<BlockdevOptions>(std::move(blockdev.tree), blockdev.form);
+    if (!typed) co_return option_error("blockdev", std::move(typed).error());
+    Result<> r = co_await qmp_blockdev_add(qmp_context_, std::move(*typed));
+    if (!r) co_return option_error("blockdev", std::move(r).error());
+  }
+  co_return Result<>();
+}
+
+CoResult<> Vm::co_make_machine() {
+  const MachineClass* type = nullptr;
+  if (options_.machine_type.empty()) {
+    for (const MachineClass* c : machine_classes())
+      if (c->is_default) type = c;
+  } else {
+    type = find_machine_class(options_.machine_type);
+    if (type == nullptr) {
+      Error error(EINVAL, str_cat("-machine ", options_.machine_type, ": unsupported machine type"));
+      co_return Failure(std::move(error).with_hint("Use -machine help to list supported machines"));
+    }
+  }
+  if (options_.config.smp.max_cpus > type->max_cpus)
+    co_return fail(EINVAL, "Invalid SMP CPUs ", options_.config.smp.max_cpus,
+                   ". The max CPUs supported by machine '", type->name, "' is ", type->max_cpus);
+  machine_ = std::static_pointer_cast<Machine>(type->type->create());
+  qom_root().add_child("machine", std::static_pointer_cast<Object>(machine_));
+  for (const char* path :
+       {"/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon", "/objects"})
+    qom_root().container(path);
+  for (const auto& [key, value] : options_.machine_properties) {
+    Result<> r = machine_->set_property(key, value, ValueForm::kKeyval);
+    if (!r) co_return option_error("machine", std::move(r).error());
+  }
+  machine_context_ = std::make_unique<MachineContext>(device_context_, *accel_, *this, options_.config);
+  co_return co_await machine_->co_build(*machine_context_);
+}
+
+CoResult<> Vm::co_make_drives() {
+  for (auto& drive : options_.drives) {
+    Result<DriveInfo*> made = co_await drives_.co_add(std::move(drive.options), DriveInterface::kIde);
+    if (!made) co_return option_error("drive", std::move(made).error());
+    DriveInfo& info = **made;
+    if (info.interface == DriveInterface::kNone) continue;
+    if (info.interface != DriveInterface::kIde || find_bus(*machine_, str_cat("ide.", info.bus)) == nullptr) {
+      if (info.backend->node() == nullptr && info.is_cdrom)
+        continue;  // the default drive of a machine without IDE
+      co_return fail(EINVAL, "machine type does not support if=", drive_interface_name(info.interface),
+                     ",bus=", info.bus, ",unit=", info.unit);
+    }
+    Json device = Json::object({{"driver", info.is_cdrom ? "ide-cd" : "ide-hd"},
+                                {"bus", str_cat("ide.", info.bus)},
+                                {"unit", info.unit},
+                                {"drive", info.backend->name()}});
+    auto added = co_await co_device_add(device_context_, std::move(device), ValueForm::kTyped, false);
+    if (!added) co_return option_error("drive", std::move(added).error());
+    info.claimed = true;
+  }
+  co_return Result<>();
+}
+
+CoResult<> Vm::co_make_devices() {
+  graph_.device_resolver = [](std::string_view id_or_path) -> BlockBackend* {
+    return device_backend(id_or_path);
+  };
+  for (auto& device : options_.devices) {
+    const Json* driver = device.tree.find("driver");
+    const std::string named = driver != nullptr && driver->is_string() ? driver->as_string() : std::string();
+    auto added = co_await co_device_add(device_context_, std::move(device.tree), device.form, false);
+    if (!added) co_return option_error(str_cat("device ", named), std::move(added).error());
+  }
+  set_device_context(&device_context_);
+  co_return Result<>();
+}
+
+CoResult<> Vm::co_stop() {
+  if (accel_ != nullptr) accel_->stop_vcpus();
+  virtual_clock().stop();
+  if (monitors_ != nullptr) {
+    co_await or_return(co_await monitors_->co_stop());
+    monitors_->flush();
+  }
+  monitors_.reset();
+  set_device_context(nullptr);
+  graph_.device_resolver = nullptr;
+  if (machine_ != nullptr) {
+    std::vector<std::shared_ptr<Device>> devices;
+    for_each_device(*machine_, [&](Device& d) {
+      devices.push_back(std::static_pointer_cast<Device>(d.shared_from_this()));
+    });
+    for (auto it = devices.rbegin(); it != devices.rend(); ++it)
+      co_await or_return(co_await (*it)->co_stop());
+    for (auto it = devices.rbegin(); it != devices.rend(); ++it) remove_device(**it);
+    devices.clear();
+    machine_->unparent();
+    machine_.reset();
+  }
+  qtest_.reset();
+  drives_.clear();
+  accel_.reset();
+  co_return co_await graph_.co_shutdown();
+}
+
+// --- Run state.
+// -------------------------------------------------------------------------------------------------------
+
+Result<> Vm::stop_as(RunState state) {
+  if (state_ != RunState::kRunning) {
+    if (state != RunState::kPaused) state_ = state;
+    return {};
+  }
+  accel_->stop_vcpus();
+  virtual_clock().stop();
+  state_ = state;
+  qapi_event_send_stop();
+  return {};
+}
+
+Result<> Vm::cont() {
+  if (state_ == RunState::kRunning) return {};
+  if (state_ == RunState::kInternalError || state_ == RunState::kShutdown)
+    return fail(EBUSY, "Resetting the Virtual Machine is required");
+  state_ = RunState::kRunning;
+  qapi_event_send_resume();
+  virtual_clock().start();
+  accel_->start_vcpus();
+  return {};
+}
+
+void Vm::kick() {
+  if (accel_ != nullptr) accel_->pause_current_vcpu();
+  loop_.post([this] { handle_requests(); });
+}
+
+void Vm::request_quit(ShutdownCause cause) {
+  int none = kNoCause;
+  shutdown_request_.compare_exchange_strong(none, static_cast<int>(cause));
+  kick();
+}
+
+void Vm::request_reset(ShutdownCause cause) {
+  int none = kNoCause;
+  reset_request_.compare_exchange_strong(none, static_cast<int>(cause));
+  kick();
+}
+
+void Vm::request_powerdown() {
+  powerdown_request_ = true;
+  loop_.post([this] { handle_requests(); });
+}
+
+void Vm::request_exit(int code) {
+  exit_code_ = code;
+  if (accel_ != nullptr) accel_->pause_current_vcpu();
+  loop_.stop();
+}
+
+void Vm::handle_requests() {
+  if (const int cause = shutdown_request_.exchange(kNoCause); cause != kNoCause)
+    do_shutdown(static_cast<ShutdownCause>(cause));
+  if (const int cause = reset_request_.exchange(kNoCause); cause != kNoCause)
+    do_reset(static_cast<ShutdownCause>(cause));
+  if (powerdown_request_.exchange(false)) {
+    qapi_event_send_powerdown();
+    if (machine_ != nullptr) machine_->press_power_button();
+  }
+  if (error_request_.exchange(false)) std::ignore = stop_as(RunState::kInternalError);  // cannot fail
+}
+
+void Vm::do_reset(ShutdownCause cause) {
+  if (options_.no_reboot && cause == ShutdownCause::kGuestReset) return do_shutdown(cause);
+  if (accel_ == nullptr || machine_ == nullptr) return;
+  accel_->stop_vcpus();
+  machine_->reset();
+  qapi_event_send_reset(by_guest(cause), cause);
+  if (state_ == RunState::kRunning)
+    accel_->start_vcpus();
+  else
+    state_ = RunState::kPrelaunch;
+}
+
+bool Vm::ends_the_process(ShutdownCause cause) const {
+  if (cause == ShutdownCause::kHostQmpQuit || cause == ShutdownCause::kHostSignal) return true;
+  return !options_.no_shutdown;
+}
+
+void Vm::do_shutdown(ShutdownCause cause) {
+  qapi_event_send_shutdown(by_guest(cause), cause);
+  if (ends_the_process(cause)) return loop_.stop();
+  std::ignore = stop_as(RunState::kShutdown);  // cannot fail
+}
+
+Result<> Vm::start_qtest() {
+  if (options_.qtest.empty()) return {};
+  Result<Chardev*> socket = chardevs_.add_legacy("qtest", options_.qtest);
+  if (!socket) return option_error(str_cat("qtest ", options_.qtest), std::move(socket).error());
+  if (*socket == nullptr) return {};
+  Chardev* log = nullptr;
+  if (!options_.qtest_log.empty() && options_.qtest_log != "none") {
+    // A bare path names a file.
+    const bool bare = options_.qtest_log.find(':') == std::string::npos &&
+                      options_.qtest_log.find('/') != std::string::npos;
+    log = TRY(
+        chardevs_.add_legacy("qtest-log", bare ? str_cat("file:", options_.qtest_log) : options_.qtest_log));
+  }
+  qtest_ = TRY(QtestServer::create(**socket, loop_, log));
+  return {};
+}
+
+}  // namespace rhea

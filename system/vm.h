@@ -1,0 +1,91 @@
+// Vm: the virtual machine of this process: run state, life cycle, the parts it is put together from.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "accel/accel.h"
+#include "block/drive.h"
+#include "block/graph/block_graph.h"
+#include "chardev/chardev_set.h"
+#include "hw/core/machine.h"
+#include "hw/core/qtest_server.h"
+#include "monitor/monitor_set.h"
+#include "qapi/vm_control.h"
+#include "system/command_line.h"
+#include "util/aio_context.h"
+
+namespace rhea {
+
+/// Owns everything. Made and destroyed by main(), on the main thread, which runs the loop. The machine lock
+/// is held except while the loop waits.
+class Vm final : public VmControl {
+ public:
+  Vm(AioContext& loop, CommandLine command_line);
+  ~Vm() override;
+
+  /// Puts the machine together as the command line says; lets it run unless -S. On failure the error names
+  /// the option.
+  CoResult<> co_start();
+  /// Stops the machine and lets go of disks; after it the Vm can be destroyed.
+  CoResult<> co_stop();
+  /// What the process ends with.
+  int exit_code() const { return exit_code_.load(); }
+  /// Ends the process with `code` without ceremony: isa-debug-exit. Any thread.
+  void request_exit(int code);
+
+  RunState run_state() const override { return state_; }
+  Result<> stop() override { return stop_as(RunState::kPaused); }
+  Result<> cont() override;
+  void request_quit(ShutdownCause cause) override;
+  void request_reset(ShutdownCause cause) override;
+  void request_powerdown() override;
+  std::string_view name() const override { return options_.config.guest_name; }
+  std::string_view uuid() const override { return uuid_text_; }
+
+  BlockGraph& graph() { return graph_; }
+  ChardevSet& chardevs() { return chardevs_; }
+
+ private:
+  Result<> stop_as(RunState state);
+  Result<> make_chardevs();
+  Result<> make_monitors();
+  Result<> make_accelerator();
+  CoResult<> co_make_objects();
+  CoResult<> co_make_blockdevs();
+  CoResult<> co_make_machine();
+  CoResult<> co_make_drives();
+  CoResult<> co_make_devices();
+  Result<> start_qtest();
+  void handle_requests();
+  void do_reset(ShutdownCause cause);
+  void do_shutdown(ShutdownCause cause);
+  bool ends_the_process(ShutdownCause cause) const;
+  void kick();
+
+  AioContext& loop_;
+  CommandLine options_;
+  std::string uuid_text_;
+  RunState state_ = RunState::kPrelaunch;
+  ChardevSet chardevs_;
+  BlockGraph graph_;
+  DeviceContext device_context_;
+  QmpContext qmp_context_;
+  DriveSet drives_;
+  std::unique_ptr<Accelerator> accel_;
+  std::shared_ptr<Machine> machine_;
+  std::unique_ptr<MachineContext> machine_context_;
+  std::unique_ptr<MonitorSet> monitors_;
+  std::unique_ptr<QtestServer> qtest_;
+
+  // Requests, taken by the main loop. One of a kind is enough; the first cause counts.
+  static constexpr int kNoCause = -1;
+  std::atomic<int> shutdown_request_{kNoCause};
+  std::atomic<int> reset_request_{kNoCause};
+  std::atomic<bool> powerdown_request_{false};
+  std::atomic<bool> error_request_{false};
+  std::atomic<int> exit_code_{0};
+};
+
+}  // namespace rhea
