@@ -52,7 +52,7 @@ uint8_t IdeChannel::read_alternate_status() const {
 uint32_t IdeChannel::read_data(unsigned bytes) {
   IdeUnit& u = selected();
   PioTransfer& pio = u.pio;
-  if ((status_of(u) & kDrq) == 0 || pio.from_host) {
+  if ((status_of(u) & kDrq) == 0 || pio.from_host || pio.pos == pio.end) {
     log_guest_error("ide: data read while there is none");
     return 0;
   }
@@ -70,7 +70,7 @@ uint32_t IdeChannel::read_data(unsigned bytes) {
 void IdeChannel::write_data(uint32_t value, unsigned bytes) {
   IdeUnit& u = selected();
   PioTransfer& pio = u.pio;
-  if ((status_of(u) & kDrq) == 0 || !pio.from_host) {
+  if ((status_of(u) & kDrq) == 0 || !pio.from_host || pio.pos == pio.end) {
     log_guest_error("ide: data written while none is awaited");
     return;
   }

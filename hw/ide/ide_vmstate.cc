@@ -166,7 +166,8 @@ Result<std::shared_ptr<PacketTransfer>> transfer_of(const W& w, const PioTransfe
     return fail(EINVAL, "sectors of ", w.packet_sector_bytes, " bytes");
   if (sectors > UINT32_MAX - uint64_t{w.packet_lba})
     return fail(EINVAL, "sectors past the end of any medium");
-  if (w.packet_dma == replying) return fail(EINVAL, "data phase by PIO and DMA at once, or by neither");
+  if (w.packet_dma == !pio.data.empty() || w.packet_dma == replying)
+    return fail(EINVAL, "data phase by PIO and DMA at once, or by neither");
   if (!w.packet_dma && (w.packet_limit < 2 || w.packet_limit > 0xfffe || !w.packet_buffer.empty()))
     return fail(EINVAL, "byte count limit ", w.packet_limit);
   if (w.packet_dma && w.channel->dma == nullptr) return fail(EINVAL, "DMA without a bus master");
@@ -177,7 +178,8 @@ Result<std::shared_ptr<PacketTransfer>> transfer_of(const W& w, const PioTransfe
   return t;
 }
 
-Result<> take_cd(const W& w, IdeCd& cd, const PioTransfer& pio) {
+/// Checks everything, then takes it over.
+Result<> take_cd(const W& w, IdeCd& cd, const TaskFile& regs, PioTransfer pio) {
   TransferMode mode;
   if (w.identify_set != 0 && !transfer_mode_of(w.identify_data, mode))
     return fail(EINVAL, "identify data with an impossible transfer mode");
@@ -185,6 +187,8 @@ Result<> take_cd(const W& w, IdeCd& cd, const PioTransfer& pio) {
   if (w.sense_key > 0x0f) return fail(EINVAL, "sense key ", w.sense_key);
   std::shared_ptr<PacketTransfer> transfer = TRY(transfer_of(w, pio));
   cd.cancel();
+  w.unit->regs = regs;
+  w.unit->pio = std::move(pio);
   cd.mode = mode;
   cd.atapi().sense = {static_cast<SenseKey>(w.sense_key), w.asc};
   cd.atapi().tray.restore({.open = w.tray_open,
@@ -206,9 +210,12 @@ Result<> post_load(void* object, int /*version*/) {
     return fail(EINVAL, "status 0x", hex(regs.status), " without data to transfer");
   if (pio.then != PioTransfer::Then::kNothing && w.unit->drive == nullptr)
     return fail(EINVAL, "data phase of a drive that is not there");
-  w.unit->regs = regs;
-  w.unit->pio = pio;
-  if (IdeCd* cd = cd_of(w)) TRY(take_cd(w, *cd, pio));
+  if (IdeCd* cd = cd_of(w)) {
+    TRY(take_cd(w, *cd, regs, std::move(pio)));
+  } else {
+    w.unit->regs = regs;
+    w.unit->pio = std::move(pio);
+  }
   clear(w);  // buffers are large
   return {};
 }

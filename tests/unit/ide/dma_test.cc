@@ -67,6 +67,19 @@ TEST_F(Dma, ReadsIntoMemory) {
   EXPECT_EQ(ram(0x10800), 0);
 }
 
+TEST_F(Dma, TheDataRegisterDoesNotEndADmaTransfer) {
+  plug_disc();
+  set_prds({{0x10000, 2048 | kEot}});
+  read_sectors(5, 1);
+  EXPECT_EQ(io_space().load(0x1f0, 2), 0u);
+  io_space().store(0x1f0, 0xffff, 2);
+  EXPECT_EQ(in(0x3f6), kReady | kDrq);
+  out(0x1f7, kPacket);
+  start_dma();
+  wait_not_busy();
+  expect_disc(0x10000, 5 * 2048, 2048);
+}
+
 TEST_F(Dma, TheBusMasterMayBeStartedFirst) {
   plug_disc();
   set_prds({{0x10000, 2048 | kEot}});
