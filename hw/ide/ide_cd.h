@@ -47,7 +47,7 @@ class IdeCd final : public IdeDrive, public BlockDevOps {
   CdMedium medium() const;
   /// Gives up what is under way and waits until no request of this drive is at the backend.
   CoResult<> co_stop() override;
-  int32_t bootindex() const { return bootindex_; }
+  int32_t boot_index() const override { return bootindex_; }
 
   // IdeDrive
   bool execute(uint8_t command) override;

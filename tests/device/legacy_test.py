@@ -102,9 +102,15 @@ class FwCfg(MachineTest):
 
     def test_directory(self):
         files = self.files()
-        for name in ("etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader", "etc/smbios/smbios-tables", "bootorder"):
+        for name in ("etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader", "etc/smbios/smbios-tables"):
             self.assertIn(name, files)
         self.assertTrue(all(key >= 0x20 for key, _ in files.values()))
+
+    def test_boot_order(self):
+        vm = self.launch(["-device", "ide-cd,bus=ide.1,unit=0,bootindex=1"])
+        self.q = vm.qtest
+        key, size = self.files()["bootorder"]
+        self.assertEqual(self.item(key, size), b"/pci@i0cf8/ide@1,1/drive@1/disk@0\0")
 
     def test_dma_reads_a_file(self):
         self.assertEqual(self.q.inl(0x514), 0x554D4551)  # "QEMU CFG", big endian, read through its first half
