@@ -206,6 +206,7 @@ CoResult<> Vm::co_make_devices() {
 }
 
 CoResult<> Vm::co_stop() {
+  co_await or_return(co_await background_.co_close());
   if (accel_ != nullptr) accel_->stop_vcpus();
   virtual_clock().stop();
   if (monitors_ != nullptr) {
@@ -255,7 +256,7 @@ Result<> Vm::cont() {
   state_ = RunState::kRunning;
   qapi_event_send_resume();
   virtual_clock().start();
-  accel_->start_vcpus();
+  if (!resetting_) accel_->start_vcpus();  // else the reset does
   return {};
 }
 
@@ -301,14 +302,26 @@ void Vm::handle_requests() {
 
 void Vm::do_reset(ShutdownCause cause) {
   if (options_.no_reboot && cause == ShutdownCause::kGuestReset) return do_shutdown(cause);
-  if (accel_ == nullptr || machine_ == nullptr) return;
+  if (accel_ == nullptr || machine_ == nullptr || resetting_) return;
   accel_->stop_vcpus();
-  machine_->reset();
+  resetting_ = true;
+  background_.spawn(co_reset(cause), {});
+}
+
+CoResult<> Vm::co_reset(ShutdownCause cause) {
+  {
+    // What is under way at a disk may still write to guest memory: it ends first.
+    GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+    const DrainedSection drained = co_await or_return(co_await graph_.co_drain_all(lock));
+    machine_->reset();
+  }
+  resetting_ = false;
   qapi_event_send_reset(by_guest(cause), cause);
   if (state_ == RunState::kRunning)
     accel_->start_vcpus();
   else
     state_ = RunState::kPrelaunch;
+  co_return Result<>();
 }
 
 bool Vm::ends_the_process(ShutdownCause cause) const {

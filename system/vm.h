@@ -15,6 +15,7 @@
 #include "qapi/vm_control.h"
 #include "system/command_line.h"
 #include "util/aio_context.h"
+#include "util/co_sync.h"
 
 namespace rhea {
 
@@ -60,6 +61,7 @@ class Vm final : public VmControl {
   Result<> start_qtest();
   void handle_requests();
   void do_reset(ShutdownCause cause);
+  CoResult<> co_reset(ShutdownCause cause);
   void do_shutdown(ShutdownCause cause);
   bool ends_the_process(ShutdownCause cause) const;
   void kick();
@@ -86,6 +88,8 @@ class Vm final : public VmControl {
   std::atomic<bool> powerdown_request_{false};
   std::atomic<bool> error_request_{false};
   std::atomic<int> exit_code_{0};
+  bool resetting_ = false;  ///< the vCPUs wait for co_reset()
+  Gate background_;
 };
 
 }  // namespace rhea

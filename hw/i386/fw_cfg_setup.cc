@@ -62,9 +62,9 @@ Result<> add_sleep_states(FwCfgStore& s, const FwCfgConfig& c) {
 Result<> add_boot(FwCfgStore& s, const FwCfgConfig& c) {
   std::vector<std::string> order = c.boot.order;
   if (c.linux_boot) order.insert(order.begin(), kLinuxBootRomBootPath);
-  if (!order.empty() || c.boot.strict) {
-    TRY(s.add_file("bootorder", encode_boot_order(order, c.boot.strict)));
-  }
+  // Always there, if empty: firmware then keeps its own order.
+  const bool silent = order.empty() && !c.boot.strict;
+  TRY(s.add_file("bootorder", silent ? Bytes() : encode_boot_order(order, c.boot.strict)));
   if (c.boot.splash_time_ms) TRY(s.add_file("etc/boot-menu-wait", le_bytes(*c.boot.splash_time_ms, 2)));
   return s.add_file("etc/boot-fail-wait", le_bytes(c.boot.reboot_timeout_ms.value_or(kNeverReboot), 4));
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 
 #include "hw/acpi/piix4_pm.h"
 #include "hw/char/char_types.h"
@@ -64,12 +65,16 @@ uint64_t low_ram_limit(uint64_t ram_bytes) {
 }
 
 /// Firmware paths of the devices with a boot index, lowest first.
-std::vector<std::string> boot_paths(Object& root) {
-  std::vector<std::pair<int32_t, std::string>> found;
+Result<std::vector<std::string>> boot_paths(Object& root) {
+  std::map<int32_t, std::string> found;
+  bool twice = false;
+  int32_t which = 0;
   for_each_device(root, [&](Device& d) {
-    if (d.boot_index() >= 0) found.emplace_back(d.boot_index(), firmware_path(d));
+    if (d.boot_index() < 0 || found.emplace(d.boot_index(), firmware_path(d)).second) return;
+    twice = true;
+    which = d.boot_index();
   });
-  std::ranges::sort(found);
+  if (twice) return fail(EINVAL, "The bootindex ", which, " has already been used");
   std::vector<std::string> out;
   for (auto& [index, path] : found) out.push_back(std::move(path));
   return out;
@@ -358,7 +363,7 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
   const bool have_serial = !c.serial_chardevs.empty() && !c.serial_chardevs[0].empty();
   if (!f.graphics && have_serial) f.serial_console_port = kFirstSerialPort;
   f.s3 = false;
-  f.boot.order = boot_paths(*this);
+  f.boot.order = TRY(boot_paths(*this));
   f.boot.strict = c.boot.strict;
   f.boot.menu = c.boot.menu;
   f.boot.splash_time_ms = c.boot.splash_time_ms;
