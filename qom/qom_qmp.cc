@@ -88,6 +88,8 @@ Result<std::vector<ObjectPropertyInfo>> qmp_device_list_properties(QmpContext&,
     for (const auto& p : t->properties) {
       ObjectPropertyInfo info = info_of({p.name, p.type, p.description != nullptr ? p.description : ""});
       if (p.get != nullptr && p.has_default) info.default_value = p.get(*fresh);
+      // A string that nobody set has no default to show.
+      if (info.default_value && *info.default_value == Json("")) info.default_value.reset();
       out.push_back(std::move(info));
     }
   }

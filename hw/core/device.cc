@@ -165,6 +165,13 @@ std::string firmware_path(const Device& device) {
 
 namespace {
 
+/// Lists and objects are for qom-get.
+bool fits_a_line(const PropertyInfo& p, const Device& device) {
+  if (p.get == nullptr) return false;
+  const Json value = p.get(device);
+  return !value.is_array() && !value.is_object();
+}
+
 std::string shown(const PropertyInfo& p, const Device& device) {
   if (p.print != nullptr) return p.print(device);
   const Json value = p.get(device);
@@ -188,7 +195,7 @@ void qtree_device(const Device& device, int indent, std::string& out) {
   str_append(out, pad, "dev: ", device.type().name, ", id \"", device.id(), "\"\n");
   for (const TypeInfo* t = &device.type(); t != nullptr; t = t->parent)
     for (const auto& p : t->properties)
-      if (p.get != nullptr) str_append(out, pad, "  ", p.name, " = ", shown(p, device), "\n");
+      if (fits_a_line(p, device)) str_append(out, pad, "  ", p.name, " = ", shown(p, device), "\n");
   std::string lines;
   device.describe(lines);
   while (!lines.empty()) {

@@ -51,6 +51,8 @@ class Tree(MachineTest):
         properties = {p["name"]: p for p in self.qmp.execute("device-list-properties", {"typename": "ide-cd"})}
         self.assertEqual(properties["unit"]["type"], "uint32")
         self.assertEqual(properties["drive"]["type"], "str")
+        self.assertNotIn("default-value", properties["drive"])
+        self.assertEqual(properties["write-cache"]["default-value"], "auto")
 
     def test_device_add_errors(self):
         add = lambda text, **options: self.assert_error(text, "device_add", **options)  # noqa: E731
