@@ -32,8 +32,8 @@ TEST(FwCfgSetup, ListsTheFilesFirmwareLooksFor) {
   FwCfgStore s;
   ASSERT_TRUE(setup_fw_cfg(s, basic()));
   EXPECT_EQ(s.file_names(),
-            (std::vector<std::string>{"etc/acpi/rsdp", "etc/acpi/tables", "etc/boot-fail-wait", "etc/e820",
-                                      "etc/smbios/smbios-anchor", "etc/smbios/smbios-tables",
+            (std::vector<std::string>{"bootorder", "etc/acpi/rsdp", "etc/acpi/tables", "etc/boot-fail-wait",
+                                      "etc/e820", "etc/smbios/smbios-anchor", "etc/smbios/smbios-tables",
                                       "etc/system-states", "etc/table-loader"}));
   EXPECT_EQ(number(s, FwCfgKey::kFeatures), 3u);
   EXPECT_EQ(number(s, FwCfgKey::kRamSize), 0x1000'0000u);
@@ -51,7 +51,7 @@ TEST(FwCfgSetup, AcpiFilesAreBuiltWhenSelectedAndFitTogether) {
   };
   ASSERT_TRUE(setup_fw_cfg(s, std::move(c)));
   EXPECT_EQ(asked, 0);
-  s.select(0x20);
+  s.select(0x21);  // the second file by name, etc/acpi/rsdp
   EXPECT_EQ(asked, 1);
   AcpiFiles files{*s.file(kAcpiTablesFile), *s.file(kAcpiRsdpFile), *s.file(kAcpiLoaderFile)};
   test::LinkedTables linked = test::run_linker(files);
@@ -64,9 +64,9 @@ TEST(FwCfgSetup, TheDirectoryHoldsRoundedAcpiSizes) {
   ASSERT_TRUE(setup_fw_cfg(s, basic()));
   s.select(0x19);
   std::string d;
-  for (int i = 0; i < 4 + 2 * 64; i++) d += static_cast<char>(s.read_byte());
-  EXPECT_EQ(d.substr(4, 4), std::string("\0\0\0\x14", 4));  // rsdp
-  EXPECT_EQ(d.substr(68, 4), std::string("\0\2\0\0", 4));   // tables
+  for (int i = 0; i < 4 + 3 * 64; i++) d += static_cast<char>(s.read_byte());
+  EXPECT_EQ(d.substr(68, 4), std::string("\0\0\0\x14", 4));  // rsdp, behind bootorder
+  EXPECT_EQ(d.substr(132, 4), std::string("\0\2\0\0", 4));   // tables
 }
 
 TEST(FwCfgSetup, BootOrderPutsTheKernelFirst) {
