@@ -18,7 +18,7 @@ class Piix4Pm final : public PciDevice {
   AioContext* loop = nullptr;
   Clock* clock = nullptr;
   IrqLine sci;
-  unsigned serial_ports = 1;              ///< COM ports on the board, 0..2: shown in DEVRESC
+  unsigned serial_ports = 1;              ///< COM ports on the board; the first two show in DEVRESC
   std::function<void()> on_soft_off;      ///< the guest powered itself off (S5)
   std::function<void()> on_suspend;       ///< S3
   std::function<void()> on_suspend_disk;  ///< S4

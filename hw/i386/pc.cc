@@ -244,6 +244,8 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
   co_await or_return(co_await co_add<Piix3Ide>(context, &pci(), wire_ide));
   if (!acpi || !context.config.acpi) co_return Result<>();
   std::function<void(Piix4Pm&)> wire_pm = [this, &context, &vm](Piix4Pm& d) {
+    d.serial_ports = static_cast<unsigned>(
+        std::ranges::count_if(context.config.serial_chardevs, [](const auto& id) { return !id.empty(); }));
     d.loop = &context.devices.main_loop;
     d.clock = &context.devices.clock;
     d.sci = gsi_[kSciIrq];
