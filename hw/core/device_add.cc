@@ -1,7 +1,6 @@
 #include "hw/core/device_add.h"
 
 #include <algorithm>
-#include <ranges>
 
 namespace rhea {
 
@@ -40,10 +39,11 @@ bool bus_has_room(const Bus& bus) {
 
 /// The bus made last comes first, as users of QEMU expect: a drive without bus= goes to ide.1.
 Bus* first_bus_of_kind(Object& at, std::string_view kind, bool with_room) {
-  for (const auto& child : at.children() | std::views::reverse) {
-    auto* bus = dynamic_cast<Bus*>(child.get());
+  const auto& children = at.children();
+  for (auto child = children.rbegin(); child != children.rend(); ++child) {
+    auto* bus = dynamic_cast<Bus*>(child->get());
     if (bus != nullptr && kind == bus->bus_kind() && (!with_room || bus_has_room(*bus))) return bus;
-    if (Bus* found = first_bus_of_kind(*child, kind, with_room)) return found;
+    if (Bus* found = first_bus_of_kind(**child, kind, with_room)) return found;
   }
   return nullptr;
 }
