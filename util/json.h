@@ -102,8 +102,8 @@ void json_write_string(std::string& out, std::string_view s);
 
 /// Cuts a byte stream into the texts of top-level JSON values. Feed bytes as they come; complete() hands out
 /// one text at a time. Input that can never become a value comes out as an error once, after which the stream
-/// goes on behind it. A value that was cut off does not swallow the next one, if that is an object that begins
-/// a line.
+/// goes on behind it. A value that was cut off does not swallow the next one, if that is an object that
+/// begins a line.
 class JsonSplitter {
  public:
   static constexpr size_t kMaxBytes = size_t{64} << 20;  ///< of one value's text
@@ -131,7 +131,7 @@ class JsonSplitter {
   char quote_ = 0;  ///< inside a string that this character ends
   bool escape_ = false;
   bool in_scalar_ = false;
-  char last_ = 0;  ///< the last character of the value that is no white space
+  char last_ = 0;        ///< the last character of the value that is no white space
   std::string closers_;  ///< the closing brackets awaited
 };
 

@@ -32,6 +32,7 @@
 #include "hw/timer/pcspk.h"
 #include "hw/timer/timer_types.h"
 #include "memory/backend.h"
+#include "qapi/qapi_events_machine.h"
 #include "qapi/vm_control.h"
 #include "target/i386/kvm_devices.h"
 #include "target/i386/x86_cpu.h"
@@ -273,6 +274,7 @@ CoResult<> PcMachine::co_build_legacy(MachineContext& context) {
   std::function<void(Mc146818&)> wire_rtc = [&](Mc146818& d) {
     d.options = context.config.rtc;
     d.base_year = 0;  // the century stands in CMOS byte 0x32
+    d.on_change = [&d](int64_t offset_s) { qapi_event_send_rtc_change(offset_s, d.path()); };
   };
   rtc_ = co_await or_return(co_await co_add<Mc146818>(context, isa, wire_rtc));
   std::function<void(I8042&)> wire_keyboard = [&](I8042& d) { d.on_reset_request = reset; };

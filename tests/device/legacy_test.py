@@ -28,6 +28,13 @@ class Rtc(MachineTest):
         self.assertEqual(self.cmos(0x15) | self.cmos(0x16) << 8, 640)
         self.assertEqual(self.cmos(0x34) | self.cmos(0x35) << 8, (64 - 16) * 16)
 
+    def test_a_guest_that_sets_the_clock_is_reported(self):  # S3.13
+        self.q.outb(0x70, 0x04)
+        self.q.outb(0x71, 0x14)  # an hour ahead
+        event = self.qmp.wait_event("RTC_CHANGE")["data"]
+        self.assertAlmostEqual(event["offset"], 3600, delta=2)
+        self.assertTrue(event["qom-path"].startswith("/machine/"), event)
+
     def test_free_bytes_are_stored(self):
         self.q.outb(0x70, 0x55)
         self.q.outb(0x71, 0xA5)
