@@ -35,8 +35,8 @@ Result<StatusInfo> qmp_query_status(QmpContext& ctx) {
   return info;
 }
 
-Result<> qmp_stop(QmpContext& ctx) {
-  return ctx.vm.stop();
+CoResult<> qmp_stop(QmpContext& ctx) {
+  return ctx.vm.co_stop();
 }
 
 Result<> qmp_cont(QmpContext& ctx) {

@@ -45,7 +45,7 @@ Result<> hmp_quit(HmpCall& call) {
   return {};
 }
 
-Result<> hmp_stop(HmpCall& call) {
+CoResult<> hmp_stop(HmpCall& call) {
   return qmp_stop(call.ctx);
 }
 
@@ -94,7 +94,7 @@ constexpr HmpCommand kCommands[] = {
     {"help|?", "name:s?,subname:s?", "[cmd]", "show the help", hmp_help},
     {"info", "", "[subcommand]", "show various information about the system state", hmp_info},
     {"quit|q", "", "", "quit the emulator", hmp_quit},
-    {"stop|s", "", "", "stop emulation", hmp_stop},
+    {"stop|s", "", "", "stop emulation", nullptr, hmp_stop},
     {"cont|c", "", "", "resume emulation", hmp_cont},
     {"system_reset", "", "", "reset the system", hmp_system_reset},
     {"system_powerdown", "", "", "send system power down event", hmp_system_powerdown},

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "qapi/qapi_types_runstate.h"
+#include "util/coroutine.h"
 #include "util/result.h"
 
 namespace rhea {
@@ -16,8 +17,9 @@ class VmControl {
   virtual RunState run_state() const = 0;
   /// True while the virtual CPUs run.
   bool running() const { return run_state() == RunState::kRunning; }
-  /// Stops all virtual CPUs (event STOP); nothing if they are stopped.
-  virtual Result<> stop() = 0;
+  /// Stops all virtual CPUs (event STOP) and waits until no disk has a request under way, so that nothing
+  /// changes guest memory or images any more; nothing if they are stopped.
+  virtual CoResult<> co_stop() = 0;
   /// Lets them run (event RESUME); refused with the reason where a reset must come first.
   virtual Result<> cont() = 0;
 

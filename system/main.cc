@@ -57,7 +57,7 @@ Result<> run(CommandLine command_line, int& exit_code) {
   Result<> started = run_to_completion(*loop, vm.co_start());
   if (started) started = daemon.ready();
   if (started) loop->run();
-  Result<> stopped = run_to_completion(*loop, vm.co_stop());
+  Result<> stopped = run_to_completion(*loop, vm.co_shut_down());
   if (!started) return started;
   exit_code = vm.exit_code();
   return stopped;

@@ -205,7 +205,7 @@ CoResult<> Vm::co_make_devices() {
   co_return Result<>();
 }
 
-CoResult<> Vm::co_stop() {
+CoResult<> Vm::co_shut_down() {
   co_await or_return(co_await background_.co_close());
   if (accel_ != nullptr) accel_->stop_vcpus();
   virtual_clock().stop();
@@ -237,16 +237,26 @@ CoResult<> Vm::co_stop() {
 // --- Run state.
 // -------------------------------------------------------------------------------------------------------
 
-Result<> Vm::stop_as(RunState state) {
+void Vm::stop_as(RunState state) {
   if (state_ != RunState::kRunning) {
     if (state != RunState::kPaused) state_ = state;
-    return {};
+    return;
   }
   accel_->stop_vcpus();
   virtual_clock().stop();
   state_ = state;
   qapi_event_send_stop();
-  return {};
+}
+
+CoResult<> Vm::co_drain_disks() {
+  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+  const DrainedSection drained = co_await or_return(co_await graph_.co_drain_all(lock));
+  co_return Result<>();
+}
+
+CoResult<> Vm::co_stop() {
+  stop_as(RunState::kPaused);
+  co_return co_await co_drain_disks();
 }
 
 Result<> Vm::cont() {
@@ -297,7 +307,7 @@ void Vm::handle_requests() {
     qapi_event_send_powerdown();
     if (machine_ != nullptr) machine_->press_power_button();
   }
-  if (error_request_.exchange(false)) std::ignore = stop_as(RunState::kInternalError);  // cannot fail
+  if (error_request_.exchange(false)) stop_as(RunState::kInternalError);
 }
 
 void Vm::do_reset(ShutdownCause cause) {
@@ -332,7 +342,7 @@ bool Vm::ends_the_process(ShutdownCause cause) const {
 void Vm::do_shutdown(ShutdownCause cause) {
   qapi_event_send_shutdown(by_guest(cause), cause);
   if (ends_the_process(cause)) return loop_.stop();
-  std::ignore = stop_as(RunState::kShutdown);  // cannot fail
+  stop_as(RunState::kShutdown);
 }
 
 Result<> Vm::start_qtest() {

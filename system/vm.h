@@ -30,14 +30,14 @@ class Vm final : public VmControl {
   /// the option.
   CoResult<> co_start();
   /// Stops the machine and lets go of disks; after it the Vm can be destroyed.
-  CoResult<> co_stop();
+  CoResult<> co_shut_down();
   /// What the process ends with.
   int exit_code() const { return exit_code_.load(); }
   /// Ends the process with `code` without ceremony: isa-debug-exit. Any thread.
   void request_exit(int code);
 
   RunState run_state() const override { return state_; }
-  Result<> stop() override { return stop_as(RunState::kPaused); }
+  CoResult<> co_stop() override;
   Result<> cont() override;
   void request_quit(ShutdownCause cause) override;
   void request_reset(ShutdownCause cause) override;
@@ -49,7 +49,8 @@ class Vm final : public VmControl {
   ChardevSet& chardevs() { return chardevs_; }
 
  private:
-  Result<> stop_as(RunState state);
+  void stop_as(RunState state);
+  CoResult<> co_drain_disks();
   Result<> make_chardevs();
   Result<> make_monitors();
   Result<> make_accelerator();

@@ -18,9 +18,9 @@ namespace rhea::test {
 class FakeVm final : public VmControl {
  public:
   RunState run_state() const override { return state; }
-  Result<> stop() override {
+  CoResult<> co_stop() override {
     state = RunState::kPaused;
-    return {};
+    co_return Result<>();
   }
   Result<> cont() override {
     if (state == RunState::kInternalError) return fail(EINVAL, "Resetting the Virtual Machine is required");
