@@ -1,0 +1,232 @@
+// Options that say what the machine is: -machine, -accel, -cpu, -m, -smp, -boot, -name, -uuid, -rtc.
+#include <time.h>
+
+#include <algorithm>
+
+#include "system/option_handlers.h"
+#include "target/i386/cpu_model.h"
+#include "util/log.h"
+
+namespace rhea {
+
+/// An option written in JSON or key=value syntax; what its syntax warns of is said.
+Result<OptionArgument> parse_tree(std::string_view text, std::string_view implied, OptionSyntax syntax) {
+  OptionArgument argument = TRY(parse_option(text, implied, syntax));
+  for (const auto& [warning, advice] : argument.warnings) {
+    warn_report(warning);
+    if (!advice.empty()) info_report(advice);
+  }
+  return argument;
+}
+
+Result<> opt_machine(CommandLine& c, std::string_view text) {
+  Keyval kv = TRY(keyval_parse_flat(text, "type"));
+  if (kv.help || text == "help" || text == "?") {
+    std::string out = "Supported machines are:\n";
+    for (const MachineClass* m : machine_classes()) {
+      auto line = [&](std::string_view name, const std::string& description) {
+        std::string padded(name);
+        padded.resize(std::max<size_t>(padded.size(), 20), ' ');
+        str_append(out, padded, " ", description, "\n");
+      };
+      if (m->alias != nullptr) line(m->alias, str_cat(m->description, " (alias of ", m->name, ")"));
+      line(m->name, str_cat(m->description, m->is_default ? " (default)" : ""));
+    }
+    c.answer = std::move(out);
+    return {};
+  }
+  for (const auto& [key, value] : kv.values.as_object()) {
+    if (key == "type")
+      c.machine_type = value.as_string();
+    else if (key == "accel")
+      c.accelerators = parse_accel_list(value.as_string());
+    else
+      c.machine_properties.emplace_back(key, value.as_string());
+  }
+  return {};
+}
+
+Result<> opt_accel(CommandLine& c, std::string_view text) {
+  if (text == "help" || text == "?") {
+    c.answer = accelerators_help();
+    return {};
+  }
+  Keyval kv = TRY(keyval_parse_flat(text, "accel"));
+  const Json name = kv.values.take("accel");
+  if (!name.is_string()) return fail(EINVAL, "Parameter 'accel' is missing");
+  for (auto& request : parse_accel_list(name.as_string())) {
+    request.options = kv.values;
+    c.accelerators.push_back(std::move(request));
+  }
+  return {};
+}
+
+Result<> opt_cpu(CommandLine& c, std::string_view text) {
+  if (text == "help" || text == "?")
+    c.answer = cpu_models_help();
+  else
+    c.config.cpu_model = text;
+  return {};
+}
+
+Result<> opt_memory(CommandLine& c, std::string_view text) {
+  const Fields f = TRY(Fields::parse(text, "size", {"size", "slots", "maxmem"}));
+  if (f.find("slots") != nullptr || f.find("maxmem") != nullptr)
+    return fail(ENOTSUP, "memory hotplug ('slots' and 'maxmem') is not available");
+  const std::string* size = f.find("size");
+  uint64_t bytes = 0;
+  if (size == nullptr || !parse_size(*size, bytes, 'M'))
+    return fail(EINVAL, "Parameter 'size' expects a size");
+  if (bytes == 0) bytes = uint64_t{128} << 20;
+  c.config.ram_bytes = (bytes + 8191) & ~uint64_t{8191};
+  return {};
+}
+
+Result<> opt_smp(CommandLine& c, std::string_view text) {
+  const Fields f = TRY(
+      Fields::parse(text, "cpus", {"cpus", "maxcpus", "sockets", "dies", "clusters", "cores", "threads"}));
+  std::array<uint64_t, 6> v{};
+  constexpr std::string_view kKeys[] = {"cpus", "maxcpus", "sockets", "dies", "cores", "threads"};
+  for (size_t i = 0; i < v.size(); ++i) {
+    const auto n = TRY(f.number(kKeys[i], 4096));
+    if (n && *n == 0)
+      return fail(EINVAL, "Invalid CPU topology: CPU topology parameters must be greater than zero");
+    v[i] = n.value_or(0);
+  }
+  if (const auto clusters = TRY(f.number("clusters", 4096)); clusters.value_or(1) > 1)
+    return fail(ENOTSUP, "clusters not supported by this machine's CPU topology");
+  auto [cpus, maxcpus, sockets, dies, cores, threads] = v;
+  if (dies == 0) dies = 1;
+  if (cpus == 0 && maxcpus == 0) {
+    for (uint64_t* n : {&sockets, &cores, &threads})
+      if (*n == 0) *n = 1;
+  } else {
+    if (maxcpus == 0) maxcpus = cpus;
+    if (cores == 0) {
+      if (sockets == 0) sockets = 1;
+      if (threads == 0) threads = 1;
+      cores = std::max<uint64_t>(maxcpus / (sockets * dies * threads), 1);
+    } else if (sockets == 0) {
+      if (threads == 0) threads = 1;
+      sockets = std::max<uint64_t>(maxcpus / (dies * cores * threads), 1);
+    }
+    if (threads == 0) threads = std::max<uint64_t>(maxcpus / (sockets * dies * cores), 1);
+  }
+  if (maxcpus == 0) maxcpus = sockets * dies * cores * threads;
+  if (cpus == 0) cpus = maxcpus;
+  if (sockets * dies * cores * threads != maxcpus)
+    return fail(EINVAL, "Invalid CPU topology: product of the hierarchy must match maxcpus: sockets (",
+                sockets, ") * dies (", dies, ") * cores (", cores, ") * threads (", threads, ") != maxcpus (",
+                maxcpus, ")");
+  if (cpus > maxcpus)
+    return fail(EINVAL, "Invalid CPU topology: maxcpus must be equal to or greater than smp: maxcpus (",
+                maxcpus, ") < smp_cpus (", cpus, ")");
+  auto n = [](uint64_t x) { return static_cast<unsigned>(x); };
+  c.config.smp = {.cpus = n(cpus),
+                  .max_cpus = n(maxcpus),
+                  .sockets = n(sockets),
+                  .dies = n(dies),
+                  .cores = n(cores),
+                  .threads = n(threads)};
+  return {};
+}
+
+static Result<> check_boot_letters(std::string_view letters) {
+  std::string seen;
+  for (char ch : letters) {
+    if (ch < 'a' || ch > 'p') return fail(EINVAL, "Invalid boot device '", ch, "'");
+    if (seen.find(ch) != std::string::npos) return fail(EINVAL, "Boot device '", ch, "' was given twice");
+    seen += ch;
+  }
+  return {};
+}
+
+Result<> opt_boot(CommandLine& c, std::string_view text) {
+  const Fields f = TRY(Fields::parse(
+      text, "order", {"order", "once", "menu", "strict", "splash", "splash-time", "reboot-timeout"}));
+  BootOptions& b = c.config.boot;
+  if (const auto* s = f.find("order")) b.order = *s;
+  if (const auto* s = f.find("once")) b.once = *s;
+  TRY(check_boot_letters(b.order));
+  TRY(check_boot_letters(b.once));
+  b.menu = TRY(f.flag("menu", b.menu));
+  b.strict = TRY(f.flag("strict", b.strict));
+  if (f.find("splash") != nullptr)
+    return fail(ENOTSUP, "a boot splash picture needs a display, which this build has not");
+  if (const auto n = TRY(f.number("splash-time", 0xffff))) b.splash_time_ms = static_cast<uint16_t>(*n);
+  if (const auto n = TRY(f.number("reboot-timeout", 0xffff))) b.reboot_timeout_ms = static_cast<uint32_t>(*n);
+  return {};
+}
+
+Result<> opt_name(CommandLine& c, std::string_view text) {
+  const Fields f = TRY(Fields::parse(text, "guest", {"guest", "process", "debug-threads"}));
+  if (const auto* guest = f.find("guest")) c.config.guest_name = *guest;
+  TRY(f.flag("debug-threads", true));  // threads always have names here
+  return {};
+}
+
+static int hex_digit(char ch) {
+  if (ch >= '0' && ch <= '9') return ch - '0';
+  if (ch >= 'a' && ch <= 'f') return ch - 'a' + 10;
+  if (ch >= 'A' && ch <= 'F') return ch - 'A' + 10;
+  return -1;
+}
+
+Result<> opt_uuid(CommandLine& c, std::string_view text) {
+  bool ok = text.size() == 36;
+  size_t byte = 0;
+  for (size_t i = 0; ok && i < text.size();) {
+    if (i == 8 || i == 13 || i == 18 || i == 23) {
+      ok = text[i++] == '-';
+      continue;
+    }
+    const int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
+    ok = high >= 0 && low >= 0;
+    c.config.uuid[byte++] = static_cast<uint8_t>(high << 4 | low);
+    i += 2;
+  }
+  if (!ok) return fail(EINVAL, "failed to parse UUID string: wrong format");
+  c.config.uuid_set = true;
+  return {};
+}
+
+static Result<> rtc_base(RtcOptions& rtc, const std::string& base) {
+  if (base == "utc")
+    rtc.base = RtcOptions::Base::kUtc;
+  else if (base == "localtime")
+    rtc.base = RtcOptions::Base::kLocaltime;
+  else {
+    tm t{};
+    const char* end = strptime(base.c_str(), "%Y-%m-%dT%H:%M:%S", &t);
+    if (end == nullptr || *end != 0) end = strptime(base.c_str(), "%Y-%m-%d", &t);
+    if (end == nullptr || *end != 0)
+      return fail(EINVAL, "invalid datetime format: '", base,
+                  "' (valid formats: '2006-06-17T16:01:21' or '2006-06-17')");
+    rtc.base = RtcOptions::Base::kDate;
+    rtc.date_unix_s = timegm(&t);
+  }
+  return {};
+}
+
+Result<> opt_rtc(CommandLine& c, std::string_view text) {
+  const Fields f = TRY(Fields::parse(text, {}, {"base", "clock", "driftfix"}));
+  RtcOptions& rtc = c.config.rtc;
+  if (const auto* base = f.find("base")) TRY(rtc_base(rtc, *base));
+  if (const auto* clock = f.find("clock")) {
+    if (*clock == "host")
+      rtc.clock = RtcOptions::Source::kHost;
+    else if (*clock == "rt")
+      rtc.clock = RtcOptions::Source::kRealtime;
+    else if (*clock == "vm")
+      rtc.clock = RtcOptions::Source::kVirtual;
+    else
+      return fail(EINVAL, "invalid option value '", *clock, "'");
+  }
+  if (const auto* fix = f.find("driftfix")) {
+    if (*fix != "none" && *fix != "slew") return fail(EINVAL, "invalid option value '", *fix, "'");
+    rtc.driftfix_slew = *fix == "slew";
+  }
+  return {};
+}
+
+}  // namespace rhea

@@ -1,0 +1,70 @@
+// What each option of the command line does with its argument: sets fields of a CommandLine, or fails with a
+// phrase that names the parameter. The table in command_line.cc lists them.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include "qapi/option.h"
+#include "system/command_line.h"
+
+namespace rhea {
+
+/// The values of one option's lax syntax, checked against the keys it knows. "help" asks for the keys.
+class Fields {
+ public:
+  static Result<Fields> parse(std::string_view text, std::string_view implied,
+                              std::initializer_list<std::string_view> known) {
+    Keyval kv = TRY(keyval_parse_flat(text, implied));
+    for (const auto& [key, value] : kv.values.as_object())
+      if (std::ranges::find(known, key) == known.end()) return fail(EINVAL, "Invalid parameter '", key, "'");
+    Fields f;
+    f.values_ = std::move(kv.values);
+    return f;
+  }
+  const std::string* find(std::string_view key) const {
+    const Json* v = values_.find(key);
+    return v != nullptr ? &v->as_string() : nullptr;
+  }
+  Result<std::optional<uint64_t>> number(std::string_view key, uint64_t max) const {
+    const Json* v = values_.find(key);
+    if (v == nullptr) return std::nullopt;
+    return TRY(property_uint(key, *v, ValueForm::kKeyval, max));
+  }
+  Result<bool> flag(std::string_view key, bool fallback) const {
+    const Json* v = values_.find(key);
+    return v != nullptr ? property_bool(key, *v, ValueForm::kKeyval) : Result<bool>(fallback);
+  }
+
+ private:
+  Json values_;
+};
+
+/// An option written in JSON or key=value syntax; what its syntax warns of is said.
+Result<OptionArgument> parse_tree(std::string_view text, std::string_view implied, OptionSyntax syntax);
+
+// The machine (machine_options.cc).
+Result<> opt_machine(CommandLine& c, std::string_view text);
+Result<> opt_accel(CommandLine& c, std::string_view text);
+Result<> opt_cpu(CommandLine& c, std::string_view text);
+Result<> opt_memory(CommandLine& c, std::string_view text);
+Result<> opt_smp(CommandLine& c, std::string_view text);
+Result<> opt_boot(CommandLine& c, std::string_view text);
+Result<> opt_name(CommandLine& c, std::string_view text);
+Result<> opt_uuid(CommandLine& c, std::string_view text);
+Result<> opt_rtc(CommandLine& c, std::string_view text);
+
+// What is connected to it (device_options.cc).
+Result<> opt_object(CommandLine& c, std::string_view text);
+Result<> opt_cdrom(CommandLine& c, std::string_view text);
+Result<> opt_drive(CommandLine& c, std::string_view text);
+Result<> opt_blockdev(CommandLine& c, std::string_view text);
+Result<> opt_device(CommandLine& c, std::string_view text);
+Result<> opt_chardev(CommandLine& c, std::string_view text);
+Result<> opt_serial(CommandLine& c, std::string_view text);
+Result<> opt_monitor(CommandLine& c, std::string_view text);
+Result<> opt_mon(CommandLine& c, std::string_view text);
+Result<> opt_qmp(CommandLine& c, std::string_view text, bool pretty);
+
+}  // namespace rhea
