@@ -202,7 +202,7 @@ CoResult<> NodeOpener::co_probe() {
   if (driver_ == nullptr)
     co_return fail(ENOENT, "Could not determine image format: No compatible driver found");
   flags_.probed = true;
-  if (driver_->name == "raw") warn_probed_raw(file_->filename());
+  if (driver_->name == "raw" && !flags_.read_only) warn_probed_raw(file_->filename());
   co_return Result<>();
 }
 

@@ -266,6 +266,14 @@ TEST_F(Open, ProbingFallsBackToRawWithAWarning) {
   EXPECT_TRUE(run(backend.co_pwritev({0, 4}, IoVector(harmless, 4))));
 }
 
+TEST_F(Open, ProbingAReadOnlyImageNeedsNoWarning) {
+  testing::internal::CaptureStderr();
+  Result<NodeRef> node = open(R"({"read-only": true})", path);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  ASSERT_TRUE(node) << node.error().message();
+  EXPECT_EQ((*node)->driver().name, "raw");
+}
+
 TEST_F(Open, ProbingRefusesAFormatItCannotRead) {
   const std::string image = make_file("q", 1024);
   std::ofstream(image, std::ios::binary | std::ios::in) << "QFI\xfb";
