@@ -214,6 +214,8 @@ CoResult<BdrvChild> BlockGraph::co_attach_edge(GraphWriteLock& lock, std::shared
 }
 
 CoResult<> BlockGraph::co_set_edge_perms(GraphWriteLock& lock, BdrvChild& edge, PermPair perms) {
+  // A copy: the edge may lose its handle while this waits.
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   std::shared_ptr<BlockEdge> e = edge.edge();
   const PermPair before = std::exchange(e->perms, perms);
   if (before == perms || e->child == nullptr) co_return Result<>();

@@ -77,6 +77,7 @@ Result<std::vector<std::string>> boot_paths(Object& root) {
   });
   if (twice) return fail(EINVAL, "The bootindex ", which, " has already been used");
   std::vector<std::string> out;
+  out.reserve(found.size());
   for (auto& [index, path] : found) out.push_back(std::move(path));
   return out;
 }

@@ -61,6 +61,7 @@ TEST_F(NodeIo, OverlappingPartialWritesDoNotLoseEachOther) {
   memory.engine.set_delay_ns(1000);
   int ended = 0;
   std::vector<std::string> bytes;
+  bytes.reserve(64);
   for (int i = 0; i < 64; ++i) bytes.emplace_back(64, static_cast<char>(i + 1));
   loop->make_current();
   for (int i = 0; i < 64; ++i)
