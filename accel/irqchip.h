@@ -65,6 +65,11 @@ class KernelIrqchip {
   virtual Result<> set_pit(const KernelPitState& state) = 0;
   /// All of them as after power-up.
   virtual Result<> reset() = 0;
+  /// The vCPUs have stopped, or are about to start: the PIT counts no time in between, as little as the
+  /// guest's other clocks do, and its interrupts of that time are not made up for. Until start_time()
+  /// get_pit() and set_pit() are about the time at which it stands.
+  virtual void stop_time() = 0;
+  virtual void start_time() = 0;
 
   /// Delivers a message now. Any thread.
   virtual Result<> send_msi(const MsiMessage& message) = 0;

@@ -185,6 +185,7 @@ void KvmAccel::start_vcpus() {
     clock.clock = clock_ns_;
     kvm_ioctl(vm_.get(), KVM_SET_CLOCK, &clock);  // without it time has only passed
   }
+  if (irqchip_ != nullptr) irqchip_->start_time();
   running_ = true;
   for (size_t i = 0; i < vcpus_.size(); ++i) vcpu(i).start();
 }
@@ -197,6 +198,7 @@ void KvmAccel::stop_vcpus() {
   for (size_t i = 0; i < vcpus_.size(); ++i) vcpu(i).wait_stopped();
   if (held) machine_lock().lock();
   if (running_) clock_ns_ = read_clock();
+  if (running_ && irqchip_ != nullptr) irqchip_->stop_time();
   running_ = false;
 }
 

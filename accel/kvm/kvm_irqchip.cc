@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "accel/kvm/kvm_ioctl.h"
+#include "util/clock.h"
 
 namespace rhea {
 
@@ -195,8 +196,43 @@ Result<> KvmIrqchip::set_ioapic(const KernelIoapicState& s) {
   return {};
 }
 
+namespace {
+
+/// Counting began at times of the host's monotonic clock: they move on while the guest's stands still.
+KernelPitState shifted(KernelPitState state, int64_t ns) {
+  for (KernelPitState::Channel& c : state.channels) c.count_load_time += ns;
+  return state;
+}
+
+}  // namespace
+
 Result<KernelPitState> KvmIrqchip::get_pit() {
   if (!pit_) return fail(ENOTSUP, "KVM: this machine has no PIT in the kernel");
+  if (!stopped_pit_) return read_pit();
+  return shifted(stopped_pit_->state, realtime_clock().now_ns() - stopped_pit_->since_ns);
+}
+
+Result<> KvmIrqchip::set_pit(const KernelPitState& s) {
+  if (!pit_) return fail(ENOTSUP, "KVM: this machine has no PIT in the kernel");
+  TRY(write_pit(s));
+  if (stopped_pit_) stopped_pit_ = StoppedPit{s, realtime_clock().now_ns()};
+  return {};
+}
+
+void KvmIrqchip::stop_time() {
+  if (!pit_ || stopped_pit_) return;
+  if (Result<KernelPitState> state = read_pit(); state)
+    stopped_pit_ = StoppedPit{std::move(*state), realtime_clock().now_ns()};
+}
+
+void KvmIrqchip::start_time() {
+  if (!stopped_pit_) return;
+  // What is written starts anew and owes nothing. If it fails time has only passed.
+  std::ignore = write_pit(shifted(stopped_pit_->state, realtime_clock().now_ns() - stopped_pit_->since_ns));
+  stopped_pit_.reset();
+}
+
+Result<KernelPitState> KvmIrqchip::read_pit() {
   kvm_pit_state2 k{};
   TRY(kvm_call(vm_fd_, KVM_GET_PIT2, "KVM_GET_PIT2", &k));
   KernelPitState s{.channels = {}, .flags = k.flags};
@@ -219,8 +255,7 @@ Result<KernelPitState> KvmIrqchip::get_pit() {
   return s;
 }
 
-Result<> KvmIrqchip::set_pit(const KernelPitState& s) {
-  if (!pit_) return fail(ENOTSUP, "KVM: this machine has no PIT in the kernel");
+Result<> KvmIrqchip::write_pit(const KernelPitState& s) {
   kvm_pit_state2 k{};
   k.flags = s.flags;
   for (size_t i = 0; i < 3; ++i) {

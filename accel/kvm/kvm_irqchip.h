@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "accel/irqchip.h"
 
@@ -23,6 +24,8 @@ class KvmIrqchip final : public KernelIrqchip {
   Result<KernelPitState> get_pit() override;
   Result<> set_pit(const KernelPitState& state) override;
   Result<> reset() override;
+  void stop_time() override;
+  void start_time() override;
   Result<> send_msi(const MsiMessage& message) override;
   Result<int> add_msi_route(const MsiMessage& message) override;
   Result<> update_msi_route(int gsi, const MsiMessage& message) override;
@@ -32,11 +35,19 @@ class KvmIrqchip final : public KernelIrqchip {
 
  private:
   KvmIrqchip(int vm_fd, bool pit, int max_routes) : vm_fd_(vm_fd), pit_(pit), max_routes_(max_routes) {}
+  /// The PIT at which time stopped, and when that was on the host's monotonic clock.
+  struct StoppedPit {
+    KernelPitState state;
+    int64_t since_ns;
+  };
   Result<> write_routes();
+  Result<KernelPitState> read_pit();
+  Result<> write_pit(const KernelPitState& state);
   int vm_fd_;
   bool pit_;
   int max_routes_;
   std::map<int, MsiMessage> messages_;  ///< by GSI
+  std::optional<StoppedPit> stopped_pit_;
 };
 
 }  // namespace rhea

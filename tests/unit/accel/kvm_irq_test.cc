@@ -4,6 +4,7 @@
 
 #include "tests/unit/accel/kvm_guest.h"
 #include "util/byteorder.h"
+#include "util/clock.h"
 #include "util/unique_fd.h"
 
 namespace rhea::test {
@@ -129,6 +130,32 @@ TEST_F(KvmIrq, TheClockStandsStillWhileStopped) {
   accel->start_vcpus();
   EXPECT_GE(accel->kvmclock_ns(), before + 1'000'000'000'000);
   accel->stop_vcpus();
+}
+
+TEST_F(KvmIrq, ThePitOwesNoTicksOfTheTimeItWasStopped) {
+  load(kCode, {0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x20, 0xe6, 0x21, 0xb0, 0x04,
+               0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, 0xb0, 0xfe, 0xe6, 0x21,  // only line 0, vector 0x20
+               0xb0, 0x34, 0xe6, 0x43,                                      // channel 0: rate generator
+               0xb0, 0xa9, 0xe6, 0x40, 0xb0, 0x04, 0xe6, 0x40,              // 1193 clocks: 1 ms
+               0xba, 0xf8, 0x03, 0xfb, 0xf4, 0xeb, 0xfd});                  // sti; again: hlt; jmp again
+  load(0x1800, {0xb0, 0x24, 0xee, 0xb0, 0x20, 0xe6, 0x20, 0xcf});           // out dx, 0x24; EOI; iret
+  set_vector(0x20, 0x1800);
+  make_vcpus(1);
+  accel->start_vcpus();
+  ASSERT_TRUE(port.wait_for(3));
+  accel->stop_vcpus();
+  const int64_t loaded = accel->irqchip()->get_pit().value().channels[0].count_load_time;
+  constexpr int64_t kMs = 1'000'000;
+  const timespec pause{0, 300 * kMs};
+  nanosleep(&pause, nullptr);  // what is tested is that time passes
+  EXPECT_GE(accel->irqchip()->get_pit().value().channels[0].count_load_time, loaded + 300 * kMs);
+  const size_t before = port.values().size();
+  const int64_t start = realtime_clock().now_ns();
+  accel->start_vcpus();
+  ASSERT_TRUE(port.wait_for(before + 100));
+  const auto elapsed_ms = static_cast<size_t>((realtime_clock().now_ns() - start) / kMs);
+  accel->stop_vcpus();
+  EXPECT_GE(elapsed_ms, 80u) << "ticks of the pause were made up for";
 }
 
 }  // namespace
