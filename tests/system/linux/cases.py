@@ -21,6 +21,9 @@ from vm import Failure, Vm
 
 CD = "ide0-1-0"
 DEVICE = "/dev/sr0"
+PAUSES = 30
+RESETS = 10
+ZEROS_MD5 = "2c7ab85a893283e98c931e9511add182"  # of 16 MiB
 # What a wait, a dialogue or a reading of an answer ends with when the emulator or the guest misbehaves.
 ODD_ANSWER = (AttributeError, LookupError, TypeError, ValueError)
 BROKEN = (Failure, Timeout, QmpError, OSError, EOFError, AssertionError, *ODD_ANSWER)
@@ -121,6 +124,25 @@ class Cases:
         expect(not drive(self.vm)["tray_open"], "query-block shows the tray open after the guest closed it")
         yield "the guest closed the tray, DEVICE_TRAY_MOVED said so"
 
+    def pauses(self):
+        """Stopped again and again while every CPU works: nothing is lost, no clock jumps."""
+        work = "dd if=/dev/zero bs=64k count=256 2>/dev/null | md5sum"
+        line = (f"for cpu in $(seq {self._cpus}); do {work} >/sum$cpu & done; wait; "
+                "cat /sum* | sort -u; rm /sum*")
+        self.vm.send(line)
+        for _ in range(PAUSES):
+            for command, status in (("stop", "paused"), ("cont", "running")):
+                self.vm.qmp.execute(command)
+                seen = self.vm.qmp.execute("query-status")["status"]
+                expect(seen == status, f"after '{command}' the state is '{seen}'")
+        self.vm.qmp.events.clear()
+        sums = self.vm.answer(line, 60).split()
+        expect(sums == [ZEROS_MD5, "-"], f"the guest worked out {sums}")
+        yield f"the guest finished its work right although it was stopped {PAUSES} times"
+        found = self.vm.shell("dmesg | grep -iE 'stall|lockup|unstable|hung' | tail -n 1; true")
+        expect(not found, f"the guest's kernel complains: {found}")
+        yield "its kernel noticed no lost time"
+
     def reboot(self):
         """ACPI's reset register and a triple fault with one CPU, the keyboard controller with two."""
         boot = "cat /proc/sys/kernel/random/boot_id"
@@ -130,6 +152,10 @@ class Cases:
             self.vm.send(f"echo {way} >/sys/kernel/reboot/type; reboot -f")
             self.vm.event("RESET", guest=True)
             yield f"the guest rebooted by '{way}', RESET said so"
+            for _ in range(RESETS):
+                self.vm.qmp.execute("system_reset")
+                self.vm.event("RESET", guest=False, reason="host-qmp-system-reset")
+            yield f"{RESETS} system_reset in a row while it boots"
             self.vm.wait_for_shell()
             expect(self.vm.shell(boot) != before, "the guest did not boot again")
             seen = self.vm.shell("nproc")
@@ -156,7 +182,7 @@ class Cases:
         self.vm.wait_for_end()
         yield "the emulator ended with status 0"
 
-    ORDER = ("boot", "cpus", "cd_mount", "cd_change", "cd_eject", "reboot", "power_button", "power_off")
+    ORDER = ("boot", "cpus", "cd_mount", "cd_change", "cd_eject", "pauses", "reboot", "power_button", "power_off")
 
 
 def names():

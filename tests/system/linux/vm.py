@@ -113,6 +113,10 @@ class Vm:
     def shell(self, line, seconds=20):
         """Runs a line, which has to succeed, in the guest's shell and gives its output."""
         self.send(line)
+        return self.answer(line, seconds)
+
+    def answer(self, line, seconds=20):
+        """The output of the line that was sent last."""
         output, match = self.wait_for(rf"@status (\d+) {self._lines_sent}", seconds)
         if match[1] != "0":
             raise Failure(f"in the guest '{line}' gave {match[1]}: {output.strip()[-200:]}")
