@@ -193,6 +193,14 @@ AioContext::TimerQueue& AioContext::queue_of(Clock& clock) {
   return timer_queues_.emplace_back(TimerQueue{&clock, {}});
 }
 
+void AioContext::forget(Clock& clock) {
+  std::lock_guard guard(mutex_);
+  for (auto& queue : timer_queues_)
+    if (queue.clock == &clock)
+      for (Timer* timer : queue.timers) timer->deadline_ns_.store(-1, std::memory_order_release);
+  std::erase_if(timer_queues_, [&](const TimerQueue& queue) { return queue.clock == &clock; });
+}
+
 void AioContext::arm_timer(Timer& timer, int64_t deadline_ns) {
   bool earliest;
   {

@@ -175,6 +175,7 @@ class AioContext {
   bool run_due_timers(Clock& clock);
 
  private:
+  friend class Clock;
   friend class Timer;
   friend class FdWatch;
   struct TimerQueue {
@@ -185,6 +186,7 @@ class AioContext {
   void arm_timer(Timer& timer, int64_t deadline_ns);
   void cancel_timer(Timer& timer);
   TimerQueue& queue_of(Clock& clock);
+  void forget(Clock& clock);
   int64_t wait_limit_ns() const;
   int wait(bool may_wait);
   bool dispatch_fds(int count);

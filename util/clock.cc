@@ -24,6 +24,10 @@ class HostTimeClock final : public Clock {
 
 }  // namespace
 
+Clock::~Clock() {
+  for (AioContext* loop : loops_) loop->forget(*this);
+}
+
 void Clock::attach(AioContext& loop) {
   std::lock_guard guard(mutex_);
   loops_.push_back(&loop);

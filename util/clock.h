@@ -13,7 +13,8 @@ class AioContext;
 /// A source of time. Reading is safe on any thread.
 class Clock {
  public:
-  virtual ~Clock() = default;
+  /// Timers on it that are pending never go off. No loop with such timers may run meanwhile.
+  virtual ~Clock();
   virtual int64_t now_ns() const = 0;
   /// False while the clock stands still: its timers then wait.
   virtual bool running() const { return true; }

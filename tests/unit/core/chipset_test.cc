@@ -41,6 +41,13 @@ class Chipset : public CoreTest {
     EXPECT_EQ(message(add_device(isa, &host->pci(), machine(), "isa")), "");
     irqs.take();
   }
+  /// The devices go before the regions their windows show.
+  ~Chipset() override {
+    for (Device* d : std::initializer_list<Device*>{isa.get(), bridge.get(), host.get()}) remove_device(*d);
+    isa.reset();
+    bridge.reset();
+    host.reset();
+  }
   void config_write(unsigned devfn, unsigned at, uint32_t value, unsigned size) {
     port_view.store(0xcf8, 0x80000000u | devfn << 8 | (at & 0xfc), 4);
     port_view.store(0xcfc + (at & 3), value, size);
