@@ -101,13 +101,13 @@ void OptionTree::merge_below(const OptionTree& other) {
 
 OptionTree OptionTree::extract(std::string_view prefix) {
   OptionTree out;
-  for (Entry& e : entries_) {
-    if (!is_below(e.key, prefix)) continue;
-    e.key.erase(0, prefix.size() + 1);
-    out.entries_.push_back(std::move(e));
-    e.key.clear();
+  const auto below = std::stable_partition(entries_.begin(), entries_.end(),
+                                           [&](const Entry& e) { return !is_below(e.key, prefix); });
+  for (auto e = below; e != entries_.end(); ++e) {
+    e->key.erase(0, prefix.size() + 1);
+    out.entries_.push_back(std::move(*e));
   }
-  std::erase_if(entries_, [](const Entry& e) { return e.key.empty(); });
+  entries_.erase(below, entries_.end());
   return out;
 }
 

@@ -25,7 +25,7 @@ Result<std::vector<CpuInfoFast>> qmp_query_cpus_fast(QmpContext&) {
     if (cpu->die_id > 0) props.die_id = cpu->die_id;
     props.core_id = cpu->core_id;
     props.thread_id = cpu->thread_id;
-    info.props = std::move(props);
+    info.props = props;
     info.target = SysEmuTarget::kX8664;
     list.push_back(std::move(info));
   }

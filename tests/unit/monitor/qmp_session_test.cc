@@ -304,7 +304,7 @@ TEST_F(QmpSessionTest, NextClientStartsAfresh) {
   ASSERT_TRUE(monitors->create_legacy("unix:" + path + ",server=on,wait=off", MonitorMode::kControl));
   ASSERT_NE(chardevs->find("compat_monitor0"), nullptr);
   auto client = [&](const char* id) {
-    return std::move(*chardevs->add("socket,id=" + std::string(id) + ",path=" + path));
+    return *chardevs->add("socket,id=" + std::string(id) + ",path=" + path);
   };
   std::string got;
   const CharHandlers record{.can_read = [] { return size_t{65536}; },
