@@ -23,7 +23,7 @@ HmpSession::HmpSession(AioContext& loop, const QmpContext& context)
 Result<> HmpSession::attach(Chardev& chardev) {
   shown_ = focused_ = !chardev.is_mux();
   TRY(frontend_.attach(chardev));
-  frontend_.set_handlers({.can_read = [this] { return busy_ ? 0 : kKeysAtOnce; },
+  frontend_.set_handlers({.can_read = [this] { return input_held_ || busy_ ? 0 : kKeysAtOnce; },
                           .read = [this](std::span<const uint8_t> data) { read(data); },
                           .event = [this](CharEvent e) { event(e); },
                           .writable = {}});

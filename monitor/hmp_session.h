@@ -23,6 +23,11 @@ class HmpSession final : public MonitorSession {
   HmpSession(AioContext& loop, const QmpContext& context);
   ~HmpSession() override { *alive_ = false; }
   Result<> attach(Chardev& chardev);
+  /// While held it takes no input, so no command runs. Not held when made.
+  void set_held(bool held) {
+    input_held_ = held;
+    if (!held) frontend_.accept_input();
+  }
   /// Waits for the command under way.
   CoResult<> co_stop() { return gate_.co_close(); }
 
@@ -43,6 +48,7 @@ class HmpSession final : public MonitorSession {
   AioContext& loop_;
   QmpContext context_;
   CharFrontend frontend_;
+  bool input_held_ = false;
   Gate gate_;
   LineEditor editor_;
   uint64_t client_ = 0;  ///< counts clients

@@ -25,11 +25,13 @@ Result<> MonitorSet::create(std::string_view chardev_id, MonitorMode mode, bool 
   if (mode == MonitorMode::kReadline) {
     if (pretty) return fail(EINVAL, "'pretty' is not compatible with HMP monitors");
     hmp_.push_back(std::make_unique<HmpSession>(loop_, context_));
+    hmp_.back()->set_held(held_);
     auto attached = hmp_.back()->attach(*chardev);
     if (!attached) hmp_.pop_back();
     return attached;
   }
   qmp_.push_back(std::make_unique<QmpSession>(loop_, context_, commands_, pretty));
+  qmp_.back()->set_held(held_);
   auto attached = qmp_.back()->attach(*chardev);
   if (!attached) qmp_.pop_back();
   return attached;
@@ -54,6 +56,12 @@ Result<> MonitorSet::create_legacy(std::string_view spec, MonitorMode mode, bool
   if (chardev == nullptr) return {};
   if (chardev->label() == label) ++compat_count_;
   return create(chardev->label(), mode, pretty);
+}
+
+void MonitorSet::release() {
+  held_ = false;
+  for (auto& session : qmp_) session->set_held(false);
+  for (auto& session : hmp_) session->set_held(false);
 }
 
 void MonitorSet::flush() {

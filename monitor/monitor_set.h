@@ -37,6 +37,10 @@ class MonitorSet {
   /// ("compat_monitor0" …), or takes the one "chardev:ID" names. "none" makes nothing.
   Result<> create_legacy(std::string_view spec, MonitorMode mode, bool pretty = false);
 
+  /// Whether commands wait, as they must until the machine is complete. Before the monitors are made.
+  void hold() { held_ = true; }
+  void release();
+
   bool empty() const { return qmp_.empty() && hmp_.empty(); }
   /// Writes what is waiting; before the process ends.
   void flush();
@@ -50,6 +54,7 @@ class MonitorSet {
   std::vector<std::unique_ptr<QmpSession>> qmp_;
   std::vector<std::unique_ptr<HmpSession>> hmp_;
   int compat_count_ = 0;
+  bool held_ = false;
   EventBroker events_;
 };
 

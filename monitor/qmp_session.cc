@@ -27,15 +27,19 @@ QmpSession::~QmpSession() {
 
 Result<> QmpSession::attach(Chardev& chardev) {
   TRY(frontend_.attach(chardev));
-  frontend_.set_handlers(
-      {.can_read = [this] { return blocked() && splitter_.buffered_bytes() > kReadBytes ? 0 : kReadBytes; },
-       .read = [this](std::span<const uint8_t> data) { read(data); },
-       .event =
-           [this](CharEvent event) {
-             if (event == CharEvent::kOpened) opened();
-             if (event == CharEvent::kClosed) closed();
-           },
-       .writable = [this] { process(); }});
+  frontend_.set_handlers({.can_read =
+                              [this] {
+                                return input_held_ || (blocked() && splitter_.buffered_bytes() > kReadBytes)
+                                           ? 0
+                                           : kReadBytes;
+                              },
+                          .read = [this](std::span<const uint8_t> data) { read(data); },
+                          .event =
+                              [this](CharEvent event) {
+                                if (event == CharEvent::kOpened) opened();
+                                if (event == CharEvent::kClosed) closed();
+                              },
+                          .writable = [this] { process(); }});
   return {};
 }
 

@@ -34,6 +34,11 @@ class QmpSession final : public MonitorSession {
   ~QmpSession() override;
   /// Begins on `chardev`: "Device 'ID' is in use".
   Result<> attach(Chardev& chardev);
+  /// While held it takes no input, so no command runs. Not held when made.
+  void set_held(bool held) {
+    input_held_ = held;
+    if (!held) frontend_.accept_input();
+  }
   /// Waits for commands under way.
   CoResult<> co_stop() { return gate_.co_close(); }
 
@@ -79,6 +84,7 @@ class QmpSession final : public MonitorSession {
   const std::span<const QmpCommand> commands_;
   const bool pretty_;
   CharFrontend frontend_;
+  bool input_held_ = false;
   Gate gate_;
 
   // Of the present client.

@@ -68,6 +68,7 @@ CoResult<> Vm::co_start() {
   machine_->reset();
   co_await or_return(start_qtest());
   if (!options_.start_paused) co_await or_return(cont());
+  monitors_->release();
   co_return Result<>();
 }
 
@@ -96,6 +97,7 @@ Result<> Vm::make_chardevs() {
 
 Result<> Vm::make_monitors() {
   monitors_ = std::make_unique<MonitorSet>(loop_, qmp_context_, qmp_commands());
+  monitors_->hold();  // a command must not meet half a machine
   for (const auto& m : options_.monitors) {
     const MonitorMode mode = m.control ? MonitorMode::kControl : MonitorMode::kReadline;
     Result<> r = m.by_id ? monitors_->create(m.chardev, mode, m.pretty)
