@@ -222,7 +222,7 @@ Result<> KvmIrqchip::set_pit(const KernelPitState& s) {
 void KvmIrqchip::stop_time() {
   if (!pit_ || stopped_pit_) return;
   if (Result<KernelPitState> state = read_pit(); state)
-    stopped_pit_ = StoppedPit{std::move(*state), realtime_clock().now_ns()};
+    stopped_pit_ = StoppedPit{*state, realtime_clock().now_ns()};
 }
 
 void KvmIrqchip::start_time() {

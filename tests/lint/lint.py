@@ -15,7 +15,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = "build-dbg"
-TIDY_SECONDS = 150  # the files changed last are looked at first; --all has no limit
+TIDY_SECONDS = int(os.environ.get("RHEA_TIDY_SECONDS", "150"))  # the files changed last are looked at first; --all has no limit
 FAILED = []
 
 
