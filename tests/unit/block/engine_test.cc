@@ -81,7 +81,7 @@ TEST_P(Engine, EachLoopHasItsOwn) {
     threads.emplace_back([this, t, &ended] {
       auto mine = std::move(AioContext::create("other").value());
       mine->make_current();
-      AioEngine* e = std::move(aio_engine(GetParam()).value());
+      AioEngine* e = aio_engine(GetParam()).value();
       for (int i = 0; i < 100; ++i) {
         uint64_t value = t * 1000 + i, back = 0;
         const ByteRange where{t * 4096, 8};

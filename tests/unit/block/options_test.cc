@@ -6,7 +6,7 @@ namespace rhea {
 namespace {
 
 OptionTree tree(const char* json) {
-  return OptionTree::from_json(std::move(Json::parse(json).value()));
+  return OptionTree::from_json(Json::parse(json).value());
 }
 
 TEST(OptionTree, NestedMembersBecomeDottedKeysAndBack) {
