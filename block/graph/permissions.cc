@@ -1,14 +1,15 @@
 #include "block/graph/permissions.h"
 
 #include <algorithm>
-#include <ranges>
+
+#include "util/reversed.h"
 
 namespace rhea {
 
 Result<> check_parent_conflicts(const BlockDriverState& node) {
   // Newest first, so that the user who came last is the one named as not allowing.
-  for (const BlockEdge* strict : node.parents() | std::views::reverse) {
-    for (const BlockEdge* user : node.parents() | std::views::reverse) {
+  for (const BlockEdge* strict : reversed(node.parents())) {
+    for (const BlockEdge* user : reversed(node.parents())) {
       const uint32_t clash = user->perms.perm & ~strict->perms.shared;
       if (user == strict || clash == 0) continue;
       return fail(EPERM, "Permission conflict on node '", node.name(), "': permissions '", perm_names(clash),
@@ -43,7 +44,7 @@ Result<> PermTransaction::plan(BlockDriverState& node) {
 }
 
 void PermTransaction::roll_back_edges() {
-  for (auto& [edge, before] : changed_ | std::views::reverse) edge->perms = before;
+  for (auto& [edge, before] : reversed(changed_)) edge->perms = before;
 }
 
 CoResult<> PermTransaction::co_prepare(size_t& prepared) {

@@ -1,9 +1,8 @@
 #include "block/qmp/query_block.h"
 
-#include <ranges>
-
 #include "qapi/qapi_commands_block.h"
 #include "qapi/visit.h"
+#include "util/reversed.h"
 
 namespace rhea {
 
@@ -68,7 +67,7 @@ CoResult<std::vector<BlockInfo>> co_query_block(BlockGraph& graph) {
 CoResult<std::vector<BlockDeviceInfo>> co_query_nodes(BlockGraph& graph) {
   std::vector<BlockDeviceInfo> infos;
   std::vector<NodeRef> nodes;
-  for (BlockDriverState* node : graph.nodes() | std::views::reverse) {
+  for (BlockDriverState* node : reversed(graph.nodes())) {
     if (!node->is_open()) continue;
     infos.push_back(describe(*node, true));
     nodes.emplace_back(*node);
