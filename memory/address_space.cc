@@ -57,7 +57,7 @@ void memory_topology_changed() {
 
 AddressSpace::AddressSpace(std::string name, MemoryRegion& root) : name_(std::move(name)), root_(root) {
   spaces().push_back(this);
-  view_ = std::make_shared<const FlatView>(render_flat_view(root_));
+  view_.store(std::make_shared<const FlatView>(render_flat_view(root_)));
   events_ = bind_events(*view());
 }
 
@@ -66,7 +66,7 @@ AddressSpace::~AddressSpace() {
 }
 
 std::shared_ptr<const FlatView> AddressSpace::view() const {
-  return view_.load(std::memory_order_acquire);
+  return view_.load();
 }
 
 const std::vector<AddressSpace*>& AddressSpace::all() {
@@ -93,7 +93,7 @@ void AddressSpace::update() {
   std::vector<BoundEvent> events = bind_events(*after);
   std::shared_ptr<const FlatView> before = view();
   if (before->ranges == after->ranges && events == events_) return;
-  view_.store(after, std::memory_order_release);
+  view_.store(after);
   std::vector<BoundEvent> old_events = std::exchange(events_, std::move(events));
   notify(*before, *after, old_events);
 }

@@ -15,6 +15,7 @@
 
 #include "memory/guest_ram.h"
 #include "util/result.h"
+#include "util/shared_snapshot.h"
 
 namespace rhea {
 
@@ -226,7 +227,7 @@ class AddressSpace {
   MemResult access(GuestAddr addr, uint8_t* data, uint64_t bytes, bool write);
   std::string name_;
   MemoryRegion& root_;
-  mutable std::atomic<std::shared_ptr<const FlatView>> view_;
+  SharedSnapshot<const FlatView> view_;
   struct BoundEvent {
     GuestAddr addr;
     MemoryRegion::IoEvent event;
