@@ -141,6 +141,8 @@ constexpr Option kOptions[] = {
     {"L", "path", "add a directory for firmware", opt_directory},
     {"chardev", "backend,id=id[,...]", "define a character device ('-chardev help' for the backends)",
      opt_chardev},
+    {"add-fd", "fd=fd,set=set[,opaque=opaque]", "add an inherited descriptor to set 'set' (/dev/fdset/SET)",
+     opt_add_fd},
     {"serial", "dev", "connect a serial port to a character device", opt_serial},
     {"parallel", "none", "this machine has no parallel port", opt_parallel},
     {"monitor", "dev", "put the human monitor on a character device", opt_monitor},

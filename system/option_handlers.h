@@ -67,4 +67,7 @@ Result<> opt_monitor(CommandLine& c, std::string_view text);
 Result<> opt_mon(CommandLine& c, std::string_view text);
 Result<> opt_qmp(CommandLine& c, std::string_view text, bool pretty);
 
+// The process (process_options.cc).
+Result<> opt_add_fd(CommandLine& c, std::string_view text);
+
 }  // namespace rhea

@@ -9,6 +9,7 @@
 #include "block/drivers/drivers.h"
 #include "block/drivers/file_locks.h"
 #include "block/graph/aligned_buffer.h"
+#include "util/fdset.h"
 #include "util/log.h"
 #include "util/thread_pool.h"
 
@@ -27,18 +28,13 @@ Result<> FileNode::take_options(OptionTree& options) {
   locking_ = static_cast<Locking>(locking.value_or(0));
   drop_cache_ = TRY(options.take_bool("drop-cache")).value_or(true);
   check_cache_dropped_ = TRY(options.take_bool("x-check-cache-dropped")).value_or(false);
-  if (path_.starts_with("/dev/fdset/"))
-    return fail(ENOTSUP, "Could not open '", path_, "': file descriptor sets are not supported");
   return {};
 }
 
 Result<UniqueFd> FileNode::open_path(bool writable) const {
   const int flags =
       (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | (flags_.direct ? O_DIRECT : 0) | open_flags();
-  int fd = -1;
-  do {
-    fd = ::open(path_.c_str(), flags);
-  } while (fd < 0 && errno == EINTR);
+  const int fd = open_file(path_, flags);
   if (fd < 0) return fail_errno(errno, "Could not open '", path_, "'");
   return UniqueFd(fd);
 }

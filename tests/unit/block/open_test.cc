@@ -99,7 +99,7 @@ TEST_F(Open, EveryErrorHasItsText) {
       {R"({"driver": "host_device", "filename": ")" + path + "\"}", "",
        "'host_device' driver requires '" + path + "' to be either a character or block device"},
       {R"({"driver": "file", "filename": "/dev/fdset/3"})", "",
-       "Could not open '/dev/fdset/3': file descriptor sets are not supported"},
+       "Could not open '/dev/fdset/3': No such file or directory"},
       {R"({"driver": "file", "filename": ")" + path + R"(", "aio": "native"})", "",
        "aio=native was specified, but is not supported in this build; use aio=io_uring or threads"},
       {R"({"driver": "file", "filename": ")" + path + R"(", "aio": "zzz"})", "",

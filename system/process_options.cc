@@ -1,0 +1,39 @@
+// Options about the process itself: descriptors it inherits, what it may do, as whom it runs.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "system/option_handlers.h"
+#include "util/fdset.h"
+
+namespace rhea {
+
+namespace {
+
+/// -1 for a number left out or negative.
+Result<int> descriptor_number(const Fields& f, std::string_view key) {
+  const std::string* text = f.find(key);
+  if (text == nullptr) return -1;
+  int64_t n;
+  if (!parse_i64(*text, n)) return fail(EINVAL, "Parameter '", key, "' expects a number");
+  return n < 0 || n > INT32_MAX ? -1 : static_cast<int>(n);
+}
+
+}  // namespace
+
+Result<> opt_add_fd(CommandLine&, std::string_view text) {
+  const Fields f = TRY(Fields::parse(text, {}, {"fd", "set", "opaque"}));
+  const int fd = TRY(descriptor_number(f, "fd"));
+  const int set = TRY(descriptor_number(f, "set"));
+  if (fd < 0) return fail(EINVAL, "fd option is required and must be non-negative");
+  if (fd <= STDERR_FILENO) return fail(EINVAL, "fd cannot be a standard I/O stream");
+  // What we opened ourselves is closed on exec; what was handed down is not.
+  const int flags = fcntl(fd, F_GETFD);
+  if (flags < 0 || (flags & FD_CLOEXEC) != 0) return fail(EINVAL, "fd is not valid or already in use");
+  if (set < 0) return fail(EINVAL, "set option is required and must be non-negative");
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  const std::string* opaque = f.find("opaque");
+  TRY(fd_sets().add(UniqueFd(fd), set, opaque != nullptr ? *opaque : std::string()));
+  return {};
+}
+
+}  // namespace rhea
