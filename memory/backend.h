@@ -8,7 +8,8 @@ namespace rhea {
 
 class MemoryBackendRam final : public Object {
  public:
-  static const TypeInfo kType;  ///< "memory-backend-ram"
+  static const TypeInfo kBackendType;  ///< "memory-backend", abstract
+  static const TypeInfo kType;         ///< "memory-backend-ram"
   const TypeInfo& type() const override { return kType; }
 
   /// Makes the memory; the properties are set. Errors name the property.

@@ -34,8 +34,22 @@ TypeRegistry& TypeRegistry::instance() {
   return registry;
 }
 
+DeviceCategory TypeInfo::device_category() const {
+  for (const TypeInfo* t = this; t != nullptr; t = t->parent)
+    if (t->category != DeviceCategory::kNone) return t->category;
+  return DeviceCategory::kNone;
+}
+
 void TypeRegistry::add(const TypeInfo& type) {
-  for (const TypeInfo* t = &type; t != nullptr; t = t->parent) types_.emplace(t->name, t);
+  static constexpr TypeInfo kInterface{.name = "interface"};
+  for (const TypeInfo* t = &type; t != nullptr; t = t->parent) {
+    types_.emplace(t->name, t);
+    for (const char* name : t->interfaces) {
+      const auto [at, made] = interfaces_.emplace(name, TypeInfo{.name = name, .parent = &kInterface});
+      if (made) types_.emplace(name, &at->second);
+      types_.emplace(kInterface.name, &kInterface);
+    }
+  }
 }
 
 void TypeRegistry::add(std::initializer_list<const TypeInfo*> types) {
@@ -159,7 +173,10 @@ std::vector<PropertyListing> Object::list_properties() const {
     for (const auto& p : t->properties)
       if (std::ranges::none_of(out, [&](const auto& l) { return l.name == p.name; }))
         out.push_back({p.name, p.type, p.description != nullptr ? p.description : ""});
-  for (const auto& e : extras_) out.push_back({e.name, e.type, ""});
+  const auto of_type = static_cast<ptrdiff_t>(out.size());
+  for (const auto& e : extras_)
+    if (std::none_of(out.begin(), out.begin() + of_type, [&](const auto& l) { return l.name == e.name; }))
+      out.push_back({e.name, e.type, ""});
   for (const auto& c : children_) out.push_back({c->name_, str_cat("child<", c->type().name, ">"), ""});
   return out;
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,19 +36,38 @@ struct PropertyInfo {
   std::string (*print)(const Object&) = nullptr;
 };
 
+/// Where `-device help` lists a type of device; derived types are listed where their parent is.
+enum class DeviceCategory : uint8_t {
+  kNone,
+  kBridge,
+  kUsb,
+  kStorage,
+  kNetwork,
+  kInput,
+  kDisplay,
+  kSound,
+  kMisc,
+  kCpu,
+  kWatchdog
+};
+
 /// A type. Static; types form a tree by `parent`. Registered once with TypeRegistry by the folder that
 /// defines it.
 struct TypeInfo {
   const char* name;
   const TypeInfo* parent = nullptr;
-  std::shared_ptr<Object> (*create)() = nullptr;  ///< null: abstract
+  std::shared_ptr<Object> (*create)() = nullptr;  ///< null: abstract, or see made_by_owner
   std::span<const PropertyInfo> properties = {};
   const char* description = nullptr;
   bool user_creatable = false;  ///< by -device/device_add or -object/object-add, as its base type says
   std::span<const char* const> interfaces = {};  ///< names listed by qom-list-types "implements"
+  DeviceCategory category = DeviceCategory::kNone;
+  bool made_by_owner = false;  ///< concrete, though only the code that needs one can make it: no create()
 
   bool is_a(std::string_view ancestor) const;
-  bool abstract() const { return create == nullptr; }
+  bool abstract() const { return create == nullptr && !made_by_owner; }
+  /// Its own, or the nearest ancestor's.
+  DeviceCategory device_category() const;
   /// The property `name` of this type or its ancestors; null if none.
   const PropertyInfo* find_property(std::string_view property) const;
 };
@@ -56,6 +76,7 @@ struct TypeInfo {
 class TypeRegistry {
  public:
   static TypeRegistry& instance();
+  /// With its ancestors, and the interfaces of all of them, which are abstract types below "interface".
   void add(const TypeInfo& type);
   void add(std::initializer_list<const TypeInfo*> types);
   /// Another name for a type, as -device accepts.
@@ -67,7 +88,21 @@ class TypeRegistry {
  private:
   std::map<std::string, const TypeInfo*, std::less<>> types_;
   std::map<std::string, const TypeInfo*, std::less<>> aliases_;
+  std::map<std::string, TypeInfo, std::less<>> interfaces_;
 };
+
+/// A property that objects of a type have, for introspection and help.
+struct TypeProperty {
+  std::string name, type, description;
+  std::optional<Json> default_value;
+};
+/// What objects of `type` have, "type" excepted: the properties of the type and its ancestors, and if one can
+/// be made, what a new object has besides.
+std::vector<TypeProperty> type_properties(const TypeInfo& type);
+/// The same without what a user of device_add cannot set ("realized", "parent_bus" …).
+std::vector<TypeProperty> device_type_properties(const TypeInfo& type);
+/// "NAME options:" and a line for each, sorted, as `-device NAME,help` prints them.
+std::string properties_help(std::string_view title, const std::vector<TypeProperty>& properties);
 
 /// What stands at one place of the tree for qom-list: a child, a link or a value.
 struct PropertyListing {

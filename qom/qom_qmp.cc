@@ -71,9 +71,8 @@ Result<std::vector<ObjectTypeInfo>> qmp_qom_list_types(QmpContext&, QomListTypes
 Result<std::vector<ObjectPropertyInfo>> qmp_qom_list_properties(QmpContext&, QomListPropertiesArgs args) {
   const TypeInfo* type = TRY(find_type(args.typename_, "Class"));
   std::vector<ObjectPropertyInfo> out{info_of({"type", "string", ""})};
-  for (const TypeInfo* t = type; t != nullptr; t = t->parent)
-    for (const auto& p : t->properties)
-      out.push_back(info_of({p.name, p.type, p.description != nullptr ? p.description : ""}));
+  for (TypeProperty& p : type_properties(*type))
+    out.push_back(info_of({std::move(p.name), std::move(p.type), std::move(p.description)}));
   return out;
 }
 
@@ -82,16 +81,11 @@ Result<std::vector<ObjectPropertyInfo>> qmp_device_list_properties(QmpContext&,
   const TypeInfo* type = TRY(find_type(args.typename_, "Device"));
   if (!type->is_a("device") || type->abstract())
     return fail(EINVAL, "Parameter 'typename' expects a non-abstract device type");
-  const auto fresh = type->create();
   std::vector<ObjectPropertyInfo> out;
-  for (const TypeInfo* t = type; t != nullptr; t = t->parent) {
-    for (const auto& p : t->properties) {
-      ObjectPropertyInfo info = info_of({p.name, p.type, p.description != nullptr ? p.description : ""});
-      if (p.get != nullptr && p.has_default) info.default_value = p.get(*fresh);
-      // A string that nobody set has no default to show.
-      if (info.default_value && *info.default_value == Json("")) info.default_value.reset();
-      out.push_back(std::move(info));
-    }
+  for (TypeProperty& p : device_type_properties(*type)) {
+    ObjectPropertyInfo info = info_of({std::move(p.name), std::move(p.type), std::move(p.description)});
+    info.default_value = std::move(p.default_value);
+    out.push_back(std::move(info));
   }
   return out;
 }

@@ -14,6 +14,17 @@ Result<> opt_object(CommandLine& c, std::string_view text) {
     return {};
   }
   OptionArgument argument = TRY(parse_tree(text, "qom-type", OptionSyntax::kLax));
+  if (argument.help) {
+    const Json* name = argument.values.find("qom-type");
+    const std::string text_of = name != nullptr && name->is_string() ? name->as_string() : std::string();
+    const TypeInfo* type = TypeRegistry::instance().find(text_of);
+    if (type == nullptr || !type->user_creatable || type->is_a("device"))
+      return fail(EINVAL, "Parameter 'qom-type' does not accept value '", text_of, "'");
+    std::vector<TypeProperty> properties = type_properties(*type);
+    for (TypeProperty& p : properties) p.default_value.reset();
+    c.answer = properties_help(type->name, properties);
+    return {};
+  }
   c.objects.push_back({std::move(argument.values), argument.form});
   return {};
 }

@@ -21,6 +21,16 @@ Result<OptionArgument> parse_tree(std::string_view text, std::string_view implie
 
 Result<> opt_machine(CommandLine& c, std::string_view text) {
   Keyval kv = TRY(keyval_parse_flat(text, "type"));
+  const Json* type = kv.values.find("type");
+  if (kv.help && type != nullptr) {
+    const MachineClass* m = find_machine_class(type->as_string());
+    if (m == nullptr) return fail(EINVAL, "unsupported machine type");
+    std::vector<TypeProperty> properties = type_properties(*m->type);
+    std::erase_if(properties, [](const TypeProperty& p) { return p.type.starts_with("child<"); });
+    for (TypeProperty& p : properties) p.default_value.reset();
+    c.answer = properties_help(m->type->name, properties);
+    return {};
+  }
   if (kv.help || text == "help" || text == "?") {
     std::string out = "Supported machines are:\n";
     for (const MachineClass* m : machine_classes()) {

@@ -159,8 +159,8 @@ CoResult<> Vm::co_make_machine() {
                    ". The max CPUs supported by machine '", type->name, "' is ", type->max_cpus);
   machine_ = std::static_pointer_cast<Machine>(type->type->create());
   qom_root().add_child("machine", std::static_pointer_cast<Object>(machine_));
-  for (const char* path :
-       {"/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon", "/objects"})
+  for (const char* path : {"/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon",
+                           "/objects", "/chardevs", "/backend"})
     qom_root().container(path);
   for (const auto& [key, value] : options_.machine_properties) {
     Result<> r = machine_->set_property(key, value, ValueForm::kKeyval);
@@ -353,6 +353,7 @@ Result<> Vm::start_qtest() {
   if (!socket) return option_error(str_cat("qtest ", options_.qtest), std::move(socket).error());
   if (*socket == nullptr) return {};
   Chardev* log = nullptr;
+  const bool to_stderr = options_.qtest_log.empty();
   if (!options_.qtest_log.empty() && options_.qtest_log != "none") {
     // A bare path names a file.
     const bool bare = options_.qtest_log.find(':') == std::string::npos &&
@@ -360,7 +361,7 @@ Result<> Vm::start_qtest() {
     log = TRY(
         chardevs_.add_legacy("qtest-log", bare ? str_cat("file:", options_.qtest_log) : options_.qtest_log));
   }
-  qtest_ = TRY(QtestServer::create(**socket, loop_, log));
+  qtest_ = TRY(QtestServer::create(**socket, loop_, log, to_stderr));
   return {};
 }
 

@@ -77,7 +77,8 @@ constexpr QtestProtocol::Command QtestProtocol::kCommands[] = {
     {"clock_set", 1, &QtestProtocol::clock_set},
     {"irq_intercept_in", 1, &QtestProtocol::intercept},
     {"irq_intercept_out", 1, &QtestProtocol::intercept},
-    {"set_irq_in", 4, &QtestProtocol::set_irq_in}};
+    {"set_irq_in", 4, &QtestProtocol::set_irq_in},
+    {"module_load", 2, &QtestProtocol::module_load}};
 
 void QtestProtocol::receive(std::string_view bytes) {
   size_t scanned = input_.size();
@@ -227,15 +228,17 @@ std::string QtestProtocol::clock_set(const Words& words) {
   return ok(str_cat(virtual_clock().now_ns()));
 }
 
-/// The lines of one device for the whole run: asking again for the same is harmless.
+/// The lines of one device for the whole run; asking again for the same device is harmless and changes
+/// nothing. A third word names the lines, if they have a name.
 std::string QtestProtocol::intercept(const Words& words) {
-  std::string what = str_cat(words[0], " ", words[1]);
-  if (intercepted_ == what) return kOk;
+  if (intercepted_ == words[1]) return kOk;
   if (!intercepted_.empty()) return "FAIL IRQ intercept already enabled\n";
-  bool inputs = words[0] == "irq_intercept_in";
-  Result<> done = devices_.intercept(words[1], inputs, [this](int n, int level) { irq_changed(n, level); });
+  const bool inputs = words[0] == "irq_intercept_in";
+  const std::string_view name = words.size() > 2 ? words[2] : std::string_view();
+  Result<> done =
+      devices_.intercept(words[1], inputs, name, [this](int n, int level) { irq_changed(n, level); });
   if (!done) return str_cat("FAIL ", done.error().message(), "\n");
-  intercepted_ = std::move(what);
+  intercepted_ = words[1];
   return kOk;
 }
 
@@ -252,6 +255,11 @@ std::string QtestProtocol::set_irq_in(const Words& words) {
   if (!parse(words[3], n) || n > 4095 || !parse_i64(words[4], level)) return kBadArgument;
   Result<> done = devices_.set_irq(words[1], words[2], static_cast<int>(n), level != 0);
   return done ? std::string(kOk) : str_cat("FAIL ", done.error().message(), "\n");
+}
+
+/// Nothing that a test program would load comes as a module here.
+std::string QtestProtocol::module_load(const Words&) {
+  return "FAIL\n";
 }
 
 }  // namespace rhea

@@ -19,8 +19,9 @@ class QtestDevices {
  public:
   using Report = std::function<void(int n, int level)>;
   virtual ~QtestDevices() = default;
-  /// Reports changes of a device's interrupt inputs or outputs from now on. Fails with `Unknown device`.
-  virtual Result<> intercept(std::string_view path, bool inputs, Report report) = 0;
+  /// Reports changes of a device's interrupt inputs or outputs called `name` (empty: those without a name)
+  /// from now on. Fails with `Unknown device`.
+  virtual Result<> intercept(std::string_view path, bool inputs, std::string_view name, Report report) = 0;
   /// Drives input `n` of the device's lines called `name` ("unnamed-gpio-in": those without a name).
   virtual Result<> set_irq(std::string_view path, std::string_view name, int n, int level) = 0;
 };
@@ -68,6 +69,7 @@ class QtestProtocol {
   std::string clock_set(const Words& words);
   std::string intercept(const Words& words);
   std::string set_irq_in(const Words& words);
+  std::string module_load(const Words& words);
 
   QtestDevices& devices_;
   AioContext& loop_;

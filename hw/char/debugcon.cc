@@ -17,7 +17,8 @@ constexpr TypeInfo IsaDebugcon::kType{
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<IsaDebugcon>(); },
     .properties = kProperties,
     .description = "debug console port",
-    .user_creatable = true};
+    .user_creatable = true,
+    .category = DeviceCategory::kMisc};
 
 CoResult<> IsaDebugcon::co_prepare(DeviceContext& context) {
   co_return attach_chardev(context, *this, chardev_id, chardev);

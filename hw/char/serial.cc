@@ -52,7 +52,8 @@ constexpr TypeInfo IsaSerial::kType{
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<IsaSerial>(); },
     .properties = kProperties,
     .description = "16550A serial port",
-    .user_creatable = true};
+    .user_creatable = true,
+    .category = DeviceCategory::kInput};
 
 CoResult<> IsaSerial::co_prepare(DeviceContext& context) {
   connect(context.main_loop, context.clock);

@@ -4,14 +4,40 @@
 
 namespace rhea {
 
-constexpr TypeInfo Device::kType{.name = "device", .parent = &Object::kType};
-constexpr TypeInfo Bus::kType{.name = "bus", .parent = &Object::kType};
+namespace {
+constexpr const char* kDeviceInterfaces[] = {"vmstate-if", "resettable"};
+constexpr const char* kBusInterfaces[] = {"resettable"};
+
+const Device& device_of(const Object& o) {
+  return static_cast<const Device&>(o);
+}
+}  // namespace
+
+// What every device has and no user sets.
+constexpr PropertyInfo Device::kCommonProperties[] = {
+    {.name = "parent_bus",
+     .type = "link<bus>",
+     .get = [](const Object& o) -> Json {
+       return device_of(o).bus() != nullptr ? device_of(o).bus()->path() : std::string();
+     }},
+    {.name = "realized",
+     .type = "bool",
+     .get = [](const Object& o) -> Json { return device_of(o).realized(); }},
+    {.name = "hotplugged",
+     .type = "bool",
+     .get = [](const Object& o) -> Json { return device_of(o).hotplugged(); }},
+    {.name = "hotpluggable", .type = "bool", .get = [](const Object& o) -> Json {
+       return device_of(o).hotpluggable();
+     }}};
+constexpr TypeInfo Device::kType{.name = "device",
+                                 .parent = &Object::kType,
+                                 .properties = Device::kCommonProperties,
+                                 .interfaces = kDeviceInterfaces};
+constexpr TypeInfo Device::kSysBusType{.name = "sys-bus-device", .parent = &Device::kType};
+constexpr TypeInfo Bus::kType{.name = "bus", .parent = &Object::kType, .interfaces = kBusInterfaces};
 
 Device::Device() {
   add_link("parent_bus", "bus", [this] { return static_cast<Object*>(bus_); });
-  add_value("realized", "bool", [this]() -> Json { return realized_; });
-  add_value("hotplugged", "bool", [this]() -> Json { return hotplugged_; });
-  add_value("hotpluggable", "bool", [this]() -> Json { return hotpluggable(); });
 }
 
 Device::~Device() {
@@ -37,19 +63,39 @@ std::string Device::bus_path() const {
   return bus_ != nullptr ? bus_->device_path(*this) : std::string();
 }
 
+std::vector<Device::IrqInputs> Device::irq_inputs() const {
+  if (irq_input_count() == 0) return {};
+  return {{.count = irq_input_count()}};
+}
+
+std::optional<Device::IrqInputs> Device::find_irq_inputs(std::string_view name) const {
+  for (const IrqInputs& group : irq_inputs())
+    if (group.name == name) return group;
+  return std::nullopt;
+}
+
 void Device::set_irq(int n, int level) {
-  if (tap_) {
-    if (static_cast<size_t>(n) >= tap_levels_.size()) tap_levels_.resize(static_cast<size_t>(n) + 1);
-    if (std::exchange(tap_levels_[static_cast<size_t>(n)], level) != level) tap_(n, level);
+  for (InputTap& tap : input_taps_) {
+    const int pin = n - tap.pins.first;
+    if (pin < 0 || pin >= tap.pins.count) continue;
+    int& before = tap.levels[static_cast<size_t>(pin)];
+    if (std::exchange(before, level) != level) tap.report(pin, level);
   }
   irq_input(n, level);
 }
 
-void Device::tap_outputs(IrqTap::Report report) {
+void Device::tap_inputs(std::string_view name, IrqTap::Report report) {
+  const auto group = find_irq_inputs(name);
+  if (!group) return;
+  input_taps_.push_back({*group, std::move(report), std::vector<int>(static_cast<size_t>(group->count))});
+}
+
+void Device::tap_outputs(std::string_view name, IrqTap::Report report) {
   int n = 0;
-  for (IrqLine* line : outputs_) {
-    output_taps_.push_back(std::make_unique<IrqTap>(*line, n, report));
-    *line = IrqLine(*output_taps_.back(), n++);
+  for (const IrqOutput& output : outputs_) {
+    if (output.name != name) continue;
+    output_taps_.push_back(std::make_unique<IrqTap>(*output.line, n, report));
+    *output.line = IrqLine(*output_taps_.back(), n++);
   }
 }
 
@@ -96,7 +142,7 @@ void Bus::unplug(Device& device) {
 
 Result<std::shared_ptr<Device>> make_device(std::string_view type, const Json& properties, ValueForm form) {
   const TypeInfo* info = TypeRegistry::instance().find(type);
-  if (info == nullptr || info->abstract() || !info->is_a("device"))
+  if (info == nullptr || info->create == nullptr || !info->is_a("device"))
     return fail(EINVAL, "'", type, "' is not a valid device model name");
   auto device = std::static_pointer_cast<Device>(info->create());
   if (properties.is_object())
@@ -160,67 +206,6 @@ std::string firmware_path(const Device& device) {
   std::string out;
   for (const Device* d = &device; d != nullptr; d = d->bus() != nullptr ? d->bus()->owner() : nullptr)
     if (const std::string name = d->fw_name(); !name.empty()) out.insert(0, str_cat("/", name));
-  return out;
-}
-
-namespace {
-
-/// Lists and objects are for qom-get.
-bool fits_a_line(const PropertyInfo& p, const Device& device) {
-  if (p.get == nullptr) return false;
-  const Json value = p.get(device);
-  return !value.is_array() && !value.is_object();
-}
-
-std::string shown(const PropertyInfo& p, const Device& device) {
-  if (p.print != nullptr) return p.print(device);
-  const Json value = p.get(device);
-  if (value.is_string()) return str_cat("\"", value.as_string(), "\"");
-  if (!value.is_uint() && !value.is_int()) return value.dump();
-  const uint64_t bits = value.is_uint() ? value.as_uint() : static_cast<uint64_t>(value.as_int());
-  return str_cat(value.dump(), " (0x", hex(bits), ")");
-}
-
-void qtree_device(const Device& device, int indent, std::string& out);
-
-void qtree_bus(const Bus& bus, int indent, std::string& out) {
-  const std::string pad(static_cast<size_t>(indent), ' ');
-  str_append(out, pad, "bus: ", bus.bus_name(), "\n", pad, "  type ", bus.type().name, "\n");
-  for (auto it = bus.devices().rbegin(); it != bus.devices().rend(); ++it)
-    qtree_device(**it, indent + 2, out);
-}
-
-void qtree_device(const Device& device, int indent, std::string& out) {
-  const std::string pad(static_cast<size_t>(indent), ' ');
-  str_append(out, pad, "dev: ", device.type().name, ", id \"", device.id(), "\"\n");
-  for (const TypeInfo* t = &device.type(); t != nullptr; t = t->parent)
-    for (const auto& p : t->properties)
-      if (fits_a_line(p, device)) str_append(out, pad, "  ", p.name, " = ", shown(p, device), "\n");
-  std::string lines;
-  device.describe(lines);
-  while (!lines.empty()) {
-    const size_t end = lines.find('\n');
-    str_append(out, pad, "  ", lines.substr(0, end), "\n");
-    lines.erase(0, end == std::string::npos ? end : end + 1);
-  }
-  for (const auto& bus : device.child_buses()) qtree_bus(*bus, indent + 2, out);
-}
-
-void qtree_roots(const Object& at, std::string& out) {
-  for (const auto& child : at.children()) {
-    const auto* device = dynamic_cast<const Device*>(child.get());
-    if (device != nullptr && device->bus() == nullptr) qtree_device(*device, 2, out);
-    if (device == nullptr || device->bus() == nullptr) {
-      if (dynamic_cast<const Bus*>(child.get()) == nullptr) qtree_roots(*child, out);
-    }
-  }
-}
-
-}  // namespace
-
-std::string qtree_text(Object& root) {
-  std::string out = "bus: main-system-bus\n  type System\n";
-  qtree_roots(root, out);
   return out;
 }
 

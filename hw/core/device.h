@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ struct DeviceContext {
 class Device : public Object, public IrqSink {
  public:
   static const TypeInfo kType;  ///< "device", abstract
+  static const TypeInfo
+      kSysBusType;  ///< "sys-bus-device", abstract: the board wires it, and it sits on no bus
   const TypeInfo& type() const override { return kType; }
   Device();
   ~Device() override;
@@ -98,12 +101,26 @@ class Device : public Object, public IrqSink {
   /// Interrupt inputs: how others reach pin `n`.
   IrqLine irq_in(int n) { return IrqLine(*this, n); }
   void set_irq(int n, int level) final;
-  /// Outputs, registered for taps: `irq_intercept_out`.
-  std::vector<IrqLine*>& irq_outputs() { return outputs_; }
-  /// Reports changes of the inputs from now on: `irq_intercept_in`.
-  void tap_inputs(IrqTap::Report report) { tap_ = std::move(report); }
-  void tap_outputs(IrqTap::Report report);
   virtual int irq_input_count() const { return 0; }
+  /// Inputs that belong together: pins [first, first + count) are numbered from 0 under `name`.
+  struct IrqInputs {
+    std::string_view name;  ///< empty: those without a name
+    int first = 0, count = 0;
+  };
+  /// All groups; without names if not overridden. Names are QEMU's.
+  virtual std::vector<IrqInputs> irq_inputs() const;
+  /// Null if there is none of that name.
+  std::optional<IrqInputs> find_irq_inputs(std::string_view name) const;
+  /// Outputs, for taps and "info qtree". The n-th of its name is output n.
+  struct IrqOutput {
+    std::string_view name;
+    IrqLine* line;
+  };
+  const std::vector<IrqOutput>& irq_outputs() const { return outputs_; }
+  /// Reports changes of the inputs or outputs called `name` from now on, by their number within it:
+  /// `irq_intercept_in`, `irq_intercept_out`.
+  void tap_inputs(std::string_view name, IrqTap::Report report);
+  void tap_outputs(std::string_view name, IrqTap::Report report);
 
   /// Buses this device provides.
   const std::vector<std::shared_ptr<Bus>>& child_buses() const { return child_buses_; }
@@ -120,20 +137,26 @@ class Device : public Object, public IrqSink {
   virtual void do_unrealize() {}
   /// Input pin `n` changed.
   virtual void irq_input(int /*n*/, int /*level*/) {}
-  void add_irq_output(IrqLine& line) { outputs_.push_back(&line); }
+  /// `name` lives for ever.
+  void add_irq_output(IrqLine& line, std::string_view name = {}) { outputs_.push_back({name, &line}); }
   /// Adds a bus as a child object named like the bus.
   void add_bus(std::shared_ptr<Bus> bus);
 
  private:
   friend class Bus;
+  static const PropertyInfo kCommonProperties[];
   std::string id_;
   Bus* bus_ = nullptr;
   bool realized_ = false;
   bool hotplugged_ = false;
-  std::vector<IrqLine*> outputs_;
+  struct InputTap {
+    IrqInputs pins;
+    IrqTap::Report report;
+    std::vector<int> levels;
+  };
+  std::vector<IrqOutput> outputs_;
   std::vector<std::unique_ptr<IrqTap>> output_taps_;
-  IrqTap::Report tap_;
-  std::vector<int> tap_levels_;
+  std::vector<InputTap> input_taps_;
   std::vector<std::shared_ptr<Bus>> child_buses_;
 };
 

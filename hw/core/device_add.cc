@@ -1,5 +1,7 @@
 #include "hw/core/device_add.h"
 
+#include <strings.h>
+
 #include <algorithm>
 
 namespace rhea {
@@ -141,62 +143,79 @@ CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json opt
 namespace {
 
 struct Category {
+  DeviceCategory category;
   const char* title;
-  const char* base;  ///< types derived from it
 };
-constexpr Category kCategories[] = {
-    {"Controller/Bridge/Hub", nullptr}, {"Storage", "ide-device"}, {"Input", nullptr}, {"Misc", "device"}};
+constexpr Category kCategories[] = {{DeviceCategory::kBridge, "Controller/Bridge/Hub"},
+                                    {DeviceCategory::kUsb, "USB"},
+                                    {DeviceCategory::kStorage, "Storage"},
+                                    {DeviceCategory::kNetwork, "Network"},
+                                    {DeviceCategory::kInput, "Input"},
+                                    {DeviceCategory::kDisplay, "Display"},
+                                    {DeviceCategory::kSound, "Sound"},
+                                    {DeviceCategory::kMisc, "Misc"},
+                                    {DeviceCategory::kCpu, "CPU"},
+                                    {DeviceCategory::kWatchdog, "Watchdog"},
+                                    {DeviceCategory::kNone, "Uncategorized"}};
 
 const char* bus_of(const TypeInfo& type) {
-  auto object = type.create();
-  return static_cast<Device*>(object.get())->bus_type();
+  const std::shared_ptr<Object> object = type.create();
+  const auto& device = static_cast<const Device&>(*object);
+  return device.bus_type() == nullptr && type.is_a("sys-bus-device") ? "System" : device.bus_type();
 }
 
-std::string help_line(const TypeInfo& type) {
+std::string model_line(const TypeInfo& type) {
   std::string line = str_cat("name \"", type.name, "\"");
   if (const char* bus = bus_of(type)) str_append(line, ", bus ", bus);
   for (const auto& [alias, target] : TypeRegistry::instance().aliases())
     if (target == &type) str_append(line, ", alias \"", alias, "\"");
   if (type.description != nullptr) str_append(line, ", desc \"", type.description, "\"");
+  if (!type.user_creatable) line += ", no-user";
   return line + "\n";
+}
+
+/// Names as people sort them: upper and lower case together.
+bool name_before(const TypeInfo* a, const TypeInfo* b) {
+  const int order = strcasecmp(a->name, b->name);
+  return order != 0 ? order < 0 : std::string_view(a->name) < b->name;
+}
+
+std::string models_text(bool also_internal) {
+  std::vector<const TypeInfo*> types;
+  for (const auto& [name, type] : TypeRegistry::instance().all())
+    if (type->create != nullptr && type->is_a("device") && (also_internal || type->user_creatable))
+      types.push_back(type);
+  std::ranges::sort(types, name_before);
+  std::string out;
+  for (const auto& [category, title] : kCategories) {
+    std::string lines;
+    for (const TypeInfo* type : types)
+      if (type->device_category() == category) lines += model_line(*type);
+    if (!lines.empty()) str_append(out, out.empty() ? "" : "\n", title, " devices:\n", lines);
+  }
+  return out;
 }
 
 }  // namespace
 
 std::string device_help() {
-  std::string out;
-  std::vector<const TypeInfo*> shown;
-  for (const auto& category : kCategories) {
-    if (category.base == nullptr) continue;
-    std::string lines;
-    for (const auto& [name, type] : TypeRegistry::instance().all()) {
-      if (type->abstract() || !type->user_creatable || !type->is_a("device") || !type->is_a(category.base))
-        continue;
-      if (std::ranges::find(shown, type) != shown.end()) continue;
-      shown.push_back(type);
-      lines += help_line(*type);
-    }
-    if (!lines.empty()) str_append(out, out.empty() ? "" : "\n", category.title, " devices:\n", lines);
-  }
-  return out;
+  return models_text(false);
+}
+
+std::string device_models_text() {
+  return models_text(true);
 }
 
 Result<std::string> device_type_help(std::string_view driver) {
-  const TypeInfo* type = TRY(find_device_type(driver));
-  const auto fresh = type->create();
-  std::vector<const PropertyInfo*> properties;
-  for (const TypeInfo* t = type; t != nullptr; t = t->parent)
-    for (const auto& p : t->properties) properties.push_back(&p);
-  std::ranges::sort(properties, {}, [](const PropertyInfo* p) { return std::string_view(p->name); });
-  std::string out = str_cat(type->name, " options:\n");
-  for (const PropertyInfo* p : properties) {
-    std::string head = str_cat("  ", p->name, "=<", p->type, ">");
-    head.resize(std::max<size_t>(head.size(), 24), ' ');
-    str_append(out, head, " - ", p->description != nullptr ? p->description : "");
-    if (p->get != nullptr && p->has_default) str_append(out, " (default: ", p->get(*fresh).dump(), ")");
-    out += '\n';
-  }
-  return out;
+  const TypeInfo* type = TypeRegistry::instance().find(driver);
+  if (const auto alias = TypeRegistry::instance().aliases().find(driver);
+      alias != TypeRegistry::instance().aliases().end())
+    type = alias->second;
+  if (type == nullptr)
+    return fail_class(ErrorClass::kDeviceNotFound, ENOENT, "Device '", driver, "' not found");
+  if (!type->is_a("device") || type->abstract())
+    return fail(EINVAL, "Parameter 'typename' expects a non-abstract device type");
+  return properties_help(type->name, device_type_properties(*type));
 }
 
 }  // namespace rhea

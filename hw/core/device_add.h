@@ -18,5 +18,7 @@ void set_device_context(DeviceContext* context);
 /// `-device help`, and `-device TYPE,help`.
 std::string device_help();
 Result<std::string> device_type_help(std::string_view driver);
+/// `info qdm`: the models, those that only a machine makes included.
+std::string device_models_text();
 
 }  // namespace rhea

@@ -107,8 +107,14 @@ constexpr PropertyInfo PcMachine::kProperties[] = {
     prop<&PcMachine::pit>("pit", "Enable i8254 PIT emulation"),
     prop<&PcMachine::hpet>("hpet", "Enable/disable high precision event timer emulation"),
 };
+static constexpr const char* kX86Interfaces[] = {"nmi"};
+static constexpr const char* kPcInterfaces[] = {"hotplug-handler"};
+static constexpr TypeInfo kX86MachineType{
+    .name = "x86-machine", .parent = &Machine::kType, .interfaces = kX86Interfaces};
+static constexpr TypeInfo kGenericPcType{
+    .name = "generic-pc-machine", .parent = &kX86MachineType, .interfaces = kPcInterfaces};
 constexpr TypeInfo PcMachine::kType{.name = "pc-i440fx-7.2-machine",
-                                    .parent = &Machine::kType,
+                                    .parent = &kGenericPcType,
                                     .create = make_pc,
                                     .properties = PcMachine::kProperties};
 const MachineClass PcMachine::kClass{.name = "pc-i440fx-7.2",

@@ -2,7 +2,7 @@
 
 namespace rhea {
 
-constexpr TypeInfo IdeBus::kType{.name = "IDE", .parent = &Bus::kType};
+constexpr TypeInfo IdeBus::kType{.name = "IDE", .parent = &Bus::kType, .made_by_owner = true};
 
 namespace {
 Json read_unit(const Object& o) {
@@ -17,8 +17,10 @@ Result<> write_unit(Object& o, std::string_view name, const Json& value, ValueFo
 
 constexpr PropertyInfo IdeDrive::kProperties[] = {
     {.name = "unit", .type = "uint32", .get = read_unit, .set = write_unit}};
-constexpr TypeInfo IdeDrive::kType{
-    .name = "ide-device", .parent = &Device::kType, .properties = IdeDrive::kProperties};
+constexpr TypeInfo IdeDrive::kType{.name = "ide-device",
+                                   .parent = &Device::kType,
+                                   .properties = IdeDrive::kProperties,
+                                   .category = DeviceCategory::kStorage};
 
 std::string IdeDrive::fw_name() const {
   const IdeBus* bus = ide_bus();

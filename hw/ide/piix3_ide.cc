@@ -18,7 +18,9 @@ std::shared_ptr<Object> make() {
 
 }  // namespace
 
-constexpr TypeInfo Piix3Ide::kType{.name = "piix3-ide", .parent = &PciDevice::kType, .create = make};
+static constexpr TypeInfo kPciIdeType{.name = "pci-ide", .parent = &PciDevice::kType};
+constexpr TypeInfo Piix3Ide::kType{
+    .name = "piix3-ide", .parent = &kPciIdeType, .create = make, .category = DeviceCategory::kStorage};
 
 void register_ide_types(TypeRegistry& registry) {
   registry.add({&IdeBus::kType, &IdeDrive::kType, &IdeCd::kType, &Piix3Ide::kType});

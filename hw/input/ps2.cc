@@ -29,7 +29,7 @@ constexpr VMState kPs2StateVmState{.name = "PS2 Common State",
                                    .minimum_version = 2,
                                    .fields = kFields,
                                    .post_load = check_queue};
-constexpr TypeInfo Ps2Device::kType{.name = "ps2-device", .parent = &Device::kType};
+constexpr TypeInfo Ps2Device::kType{.name = "ps2-device", .parent = &Device::kSysBusType};
 
 void Ps2Device::reset() {
   common = {};

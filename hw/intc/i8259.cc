@@ -40,9 +40,10 @@ Result<> check_state(void* object, int) {
 constexpr VMState kI8259StateVmState{
     .name = "i8259", .version = 1, .fields = kStateFields, .post_load = check_state};
 
+static constexpr TypeInfo kPicCommonType{.name = "pic-common", .parent = &IsaDevice::kType};
 constexpr TypeInfo I8259::kType{
     .name = "isa-i8259",
-    .parent = &IsaDevice::kType,
+    .parent = &kPicCommonType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<I8259>(); },
     .properties = kProperties,
     .description = "interrupt controller"};

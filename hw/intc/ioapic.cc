@@ -43,9 +43,10 @@ constexpr VMState kIoapicStateVmState{.name = "ioapic",
                                         return {};
                                       }};
 
+static constexpr TypeInfo kIoapicCommonType{.name = "ioapic-common", .parent = &Device::kSysBusType};
 constexpr TypeInfo Ioapic::kType{
     .name = "ioapic",
-    .parent = &Device::kType,
+    .parent = &kIoapicCommonType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<Ioapic>(); },
     .properties = kProperties,
     .description = "I/O interrupt controller"};

@@ -3,7 +3,7 @@
 namespace rhea {
 
 constexpr TypeInfo IsaDevice::kType{.name = "isa-device", .parent = &Device::kType};
-constexpr TypeInfo IsaBus::kType{.name = "ISA", .parent = &Bus::kType};
+constexpr TypeInfo IsaBus::kType{.name = "ISA", .parent = &Bus::kType, .made_by_owner = true};
 
 IsaBus& IsaDevice::isa_bus() const {
   return *static_cast<IsaBus*>(bus());

@@ -12,8 +12,12 @@ std::shared_ptr<Object> make() {
 }
 }  // namespace
 
-constexpr TypeInfo Piix3::kType{
-    .name = "PIIX3", .parent = &PciDevice::kType, .create = make, .description = "ISA bridge"};
+static constexpr TypeInfo kPiix3CommonType{.name = "pci-piix3", .parent = &PciDevice::kType};
+constexpr TypeInfo Piix3::kType{.name = "PIIX3",
+                                .parent = &kPiix3CommonType,
+                                .create = make,
+                                .description = "ISA bridge",
+                                .category = DeviceCategory::kBridge};
 
 PciIds Piix3::pci_ids() const {
   return {.vendor = 0x8086, .device = 0x7000, .revision = 0, .class_id = 0x0601};

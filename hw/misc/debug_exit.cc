@@ -15,7 +15,8 @@ constexpr TypeInfo IsaDebugExit::kType{
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<IsaDebugExit>(); },
     .properties = kProperties,
     .description = "port that ends the process",
-    .user_creatable = true};
+    .user_creatable = true,
+    .category = DeviceCategory::kMisc};
 
 Result<> IsaDebugExit::do_realize() {
   if (iosize != 1 && iosize != 2 && iosize != 4)

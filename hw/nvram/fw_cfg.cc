@@ -81,9 +81,10 @@ struct FwCfgIo::Description {
   };
 };
 
+static constexpr TypeInfo kFwCfgType{.name = "fw_cfg", .parent = &Device::kSysBusType};
 const TypeInfo FwCfgIo::kType = {
     .name = "fw_cfg_io",
-    .parent = &Device::kType,
+    .parent = &kFwCfgType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<FwCfgIo>(); },
     .properties = FwCfgIo::Description::kProperties,
 };

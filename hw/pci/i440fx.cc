@@ -30,10 +30,18 @@ std::shared_ptr<Object> make_host() {
 
 }  // namespace
 
-constexpr TypeInfo I440fx::kType{
-    .name = "i440FX", .parent = &PciDevice::kType, .create = make_bridge, .description = "Host bridge"};
+constexpr TypeInfo I440fx::kType{.name = "i440FX",
+                                 .parent = &PciDevice::kType,
+                                 .create = make_bridge,
+                                 .description = "Host bridge",
+                                 .category = DeviceCategory::kBridge};
+static constexpr const char* kHostInterfaces[] = {"fw-path-provider"};
+static constexpr TypeInfo kPciHostBridgeType{.name = "pci-host-bridge",
+                                             .parent = &Device::kSysBusType,
+                                             .interfaces = kHostInterfaces,
+                                             .category = DeviceCategory::kBridge};
 constexpr TypeInfo I440fxPciHost::kType{
-    .name = "i440FX-pcihost", .parent = &Device::kType, .create = make_host};
+    .name = "i440FX-pcihost", .parent = &kPciHostBridgeType, .create = make_host};
 
 PciIds I440fx::pci_ids() const {
   return {.vendor = 0x8086, .device = 0x1237, .revision = 2, .class_id = 0x0600};

@@ -75,9 +75,12 @@ constexpr PropertyInfo PciDevice::kProperties[] = {
      .get = read_multifunction,
      .set = write_multifunction},
 };
-constexpr TypeInfo PciDevice::kType{
-    .name = "pci-device", .parent = &Device::kType, .properties = PciDevice::kProperties};
-constexpr TypeInfo PciBus::kType{.name = "PCI", .parent = &Bus::kType};
+static constexpr const char* kPciInterfaces[] = {"conventional-pci-device"};
+constexpr TypeInfo PciDevice::kType{.name = "pci-device",
+                                    .parent = &Device::kType,
+                                    .properties = PciDevice::kProperties,
+                                    .interfaces = kPciInterfaces};
+constexpr TypeInfo PciBus::kType{.name = "PCI", .parent = &Bus::kType, .made_by_owner = true};
 
 PciBus* PciDevice::pci_bus() const {
   return static_cast<PciBus*>(bus());

@@ -120,7 +120,8 @@ std::span<const PropertyInfo> properties() {
   return list;
 }
 
-const TypeInfo kCpuType{.name = "cpu", .parent = &Device::kType, .description = "a processor"};
+const TypeInfo kCpuType{
+    .name = "cpu", .parent = &Device::kType, .description = "a processor", .category = DeviceCategory::kCpu};
 
 constexpr size_t kModelCount = 6;
 

@@ -32,7 +32,7 @@ constexpr TypeInfo PlugDevice::kType{
     .description = "A device for tests",
     .user_creatable = true};
 constexpr TypeInfo PlugHub::kType{
-    .name = "plug-hub", .parent = &Device::kType, .create = []() -> std::shared_ptr<Object> {
+    .name = "plug-hub", .parent = &Device::kSysBusType, .create = []() -> std::shared_ptr<Object> {
       return std::make_shared<PlugHub>();
     }};
 constexpr TypeInfo PlugBus::kType{.name = "plug-bus", .parent = &Bus::kType};

@@ -59,6 +59,10 @@ class PlugDevice : public Device {
     if (text == "unprepared") co_return fail(EINVAL, "not prepared");
     co_return Result<>();
   }
+  int irq_input_count() const override { return 4; }
+  std::vector<IrqInputs> irq_inputs() const override {
+    return {{.count = 4}, {.name = "extra", .first = 4, .count = 2}};
+  }
   void reset() override { log += "reset "; }
   void reset_exit() override { log += "exit "; }
   ~PlugDevice() override { ++destroyed; }

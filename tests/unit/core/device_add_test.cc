@@ -125,7 +125,7 @@ TEST_F(DeviceAdd, HelpNamesTypesAndProperties) {
   const auto help = device_type_help("plug");
   ASSERT_TRUE(help);
   EXPECT_NE(help->find("  word=<uint32>          - a word (default: 3)\n"), std::string::npos) << *help;
-  EXPECT_EQ(message(device_type_help("nope")), "'nope' is not a valid device model name");
+  EXPECT_EQ(message(device_type_help("nope")), "Device 'nope' not found");
 }
 
 }  // namespace

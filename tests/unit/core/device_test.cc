@@ -107,13 +107,16 @@ TEST_F(Devices, MakeDeviceRefusesWhatIsNone) {
 TEST_F(Devices, TapsSeeChangesOnly) {
   std::string seen;
   PlugDevice d;
-  d.tap_inputs([&](int n, int level) { str_append(seen, n, level != 0 ? "+" : "-"); });
+  d.tap_inputs("", [&](int n, int level) { str_append(seen, n, level != 0 ? "+" : "-"); });
   const IrqLine pin = d.irq_in(3);
   pin.raise();
   pin.raise();
   pin.lower();
   d.irq_in(0).pulse();
   EXPECT_EQ(seen, "3+3-0+0-");
+  d.tap_inputs("extra", [&](int n, int level) { str_append(seen, " extra", n, level != 0 ? "+" : "-"); });
+  d.irq_in(5).pulse();
+  EXPECT_EQ(seen, "3+3-0+0- extra1+ extra1-");
 }
 
 TEST_F(Devices, QtreeShowsBusesAndProperties) {
@@ -123,7 +126,8 @@ TEST_F(Devices, QtreeShowsBusesAndProperties) {
   const std::string text = qtree_text(machine());
   EXPECT_EQ(text.substr(0, text.find("    flag")),
             "bus: main-system-bus\n  type System\n  dev: plug-hub, id \"\"\n    bus: plug.0\n"
-            "      type plug-bus\n      dev: plug-device, id \"p0\"\n    ");
+            "      type plug-bus\n      dev: plug-device, id \"p0\"\n        gpio-in \"\" 4\n        gpio-in "
+            "\"extra\" 2\n    ");
   EXPECT_NE(text.find("        word = 3 (0x3)\n"), std::string::npos) << text;
   EXPECT_NE(text.find("        number = -5 (0xfffffffffffffffb)\n"), std::string::npos) << text;
   EXPECT_NE(text.find("        text = \"hi\"\n"), std::string::npos) << text;
