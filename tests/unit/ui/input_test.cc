@@ -68,6 +68,7 @@ TEST(InputHub, KeysAreReleasedInOppositeOrder) {
   loop->make_current();
   VirtualClock clock;
   clock.set_manual();
+  clock.start();
   InputHub hub;
   Recorder keys;
   hub.add({.name = "keys", .accepts = kInputKeys}, keys);
