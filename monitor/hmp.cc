@@ -10,6 +10,8 @@ namespace rhea {
 
 namespace {
 
+TracePoint trace_command("handle_hmp_command");
+
 /// Collects what error_report() says while a command runs.
 class OutputSink final : public MessageSink {
  public:
@@ -27,9 +29,8 @@ Result<> run_now(const HmpCommand& command, HmpCall& call) {
   return command.run(call);
 }
 
-void print_advice(HmpCall& call, const HmpCommand& command) {
-  const std::string_view name = command.name;
-  call.print("Try \"help ", name.substr(0, name.find('|')), "\" for more information\n");
+void print_advice(HmpCall& call, std::string_view typed) {
+  call.print("Try \"help ", typed, "\" for more information\n");
 }
 
 void print_error(HmpCall& call, const Error& error) {
@@ -59,16 +60,22 @@ void add_names(std::vector<std::string>& out, const std::vector<const HmpCommand
 
 CoResult<> hmp_execute(HmpCall& call, std::string line) {
   if (is_blank_line(line)) co_return {};
+  trace_command("cmdline: ", line);
   auto found = hmp_find(hmp_registry(), line);
   if (!found) {
     call.print(found.error().message(), "\n");
     co_return {};
   }
   const HmpCommand& command = *found->command;
-  auto args = hmp_parse_args(*found);
+  const RegisterLookup lookup = [&call](std::string_view name) -> Result<uint64_t> {
+    const auto& value = hmp_registry().register_value;
+    if (!value) return fail(EINVAL, "unknown register");
+    return value(static_cast<unsigned>(call.cpu_index.value_or(0)), name);
+  };
+  auto args = hmp_parse_args(*found, lookup);
   if (!args) {
     call.print(args.error().message(), "\n");
-    print_advice(call, command);
+    print_advice(call, found->typed);
     co_return {};
   }
   call.args = std::move(*args);

@@ -1,7 +1,5 @@
 #include "monitor/hmp_parse.h"
 
-#include <cctype>
-
 namespace rhea {
 
 namespace {
@@ -56,20 +54,17 @@ std::string_view expected(char type) {
   return type == 'B' ? "block device name expected" : type == 'F' ? "filename expected" : "string expected";
 }
 
-Result<Json> parse_number(std::string_view word, char type) {
-  if (type == 'o') {
-    uint64_t bytes;
-    if (!parse_size(word, bytes, 'M') || bytes > INT64_MAX) return fail(EINVAL, "invalid size");
-    return Json(bytes);
-  }
-  int64_t n;
-  if (!parse_i64(word, n)) {
-    for (char c : word)
-      if (isdigit(static_cast<unsigned char>(c)) == 0)
-        return fail(EINVAL, "invalid char '", c, "' in expression");
-    return fail(EINVAL, "integer is for 64-bit values");
-  }
-  if (type == 'i' && (n > UINT32_MAX || n < INT32_MIN)) return fail(EINVAL, "integer is for 32-bit values");
+Result<Json> parse_octets(std::string_view word) {
+  uint64_t bytes;
+  if (!parse_size(word, bytes, 'M') || bytes > INT64_MAX) return fail(EINVAL, "invalid size");
+  return Json(bytes);
+}
+
+Result<Json> parse_number(const HmpLine& line, std::string_view& text, char type,
+                          const RegisterLookup& lookup) {
+  const int64_t n = TRY(hmp_expression(text, lookup));
+  if (type == 'i' && (n < 0 || n > UINT32_MAX))
+    return fail(EINVAL, "'", line.command->name, "' has failed: integer is for 32-bit values");
   return Json(n);
 }
 
@@ -79,18 +74,40 @@ Result<Json> parse_on_off(std::string_view word) {
   return fail(EINVAL, "Expected 'on' or 'off'");
 }
 
-/// Reads one argument off `text`; null if an optional one is not there.
-Result<Json> parse_one(const HmpLine& line, const Declared& d, std::string_view& text) {
+/// Whether a flag `letter` is among those declared in `list`.
+bool declares_flag(std::string_view list, char letter) {
+  while (!list.empty()) {
+    const Declared d = next_declared(list);
+    if (d.type.size() >= 2 && d.type[0] == '-' && d.type[1] == letter) return true;
+  }
+  return false;
+}
+
+/// A flag, or a flag with a word ("-fs"). Null if it does not stand here.
+Result<Json> parse_flag(const HmpLine& line, const Declared& d, std::string_view& text,
+                        std::string_view later) {
+  if (d.type.size() < 2 || !text.starts_with('-') || text.size() < 2 || is_blank(text[1])) return Json();
+  if (text[1] != d.type[1]) {
+    if (declares_flag(later, text[1])) return Json();
+    return fail(EINVAL, line.shown_name, ": unsupported option -", text[1]);
+  }
+  text.remove_prefix(2);
+  if (d.type.size() == 2) return Json(true);
+  std::string word;
+  if (!hmp_next_word(text, word)) return fail(EINVAL, line.shown_name, ": ", expected(d.type[2]));
+  return Json(std::move(word));
+}
+
+/// Reads one argument off `text`; null if an optional one is not there. `later`: what is declared after it.
+Result<Json> parse_one(const HmpLine& line, const Declared& d, std::string_view& text, std::string_view later,
+                       const RegisterLookup& lookup) {
   const char type = d.type.empty() ? 's' : d.type[0];
   skip_blanks(text);
-  if (type == '-') {
-    if (d.type.size() < 2 || !text.starts_with('-') || text.size() < 2) return Json();
-    if (text[1] != d.type[1]) {
-      // A later argument may begin with a dash only if this command has no other flag: here it has one.
-      return fail(EINVAL, line.shown_name, ": unsupported option -", text[1]);
-    }
-    text.remove_prefix(2);
-    return Json(true);
+  if (type == '-') return parse_flag(line, d, text, later);
+  if (type == '/') {
+    const HmpFormat format = TRY(hmp_format(text));
+    const std::string letter(format.format != 0 ? 1 : 0, format.format);
+    return Json::object({{"count", format.count}, {"format", letter}, {"size", format.size}});
   }
   if (text.empty()) {
     if (d.optional) return Json();
@@ -103,10 +120,11 @@ Result<Json> parse_one(const HmpLine& line, const Declared& d, std::string_view&
     text = {};
     return rest;
   }
+  if (type == 'i' || type == 'l') return parse_number(line, text, type, lookup);
   std::string word;
   if (!hmp_next_word(text, word)) return fail(EINVAL, line.shown_name, ": ", expected(type));
   if (type == 'b') return parse_on_off(word);
-  if (type == 'i' || type == 'l' || type == 'o') return parse_number(word, type);
+  if (type == 'o') return parse_octets(word);
   return Json(std::move(word));
 }
 
@@ -147,20 +165,20 @@ Result<HmpLine> hmp_find(const HmpRegistry& registry, std::string_view line) {
     if (hmp_next_word(rest, topic)) {
       const HmpCommand* command = registry.find(str_cat("info ", topic));
       if (command == nullptr) return fail(ENOENT, "unknown command: 'info ", topic, "'");
-      return HmpLine{command, rest, command->name.substr(5)};
+      return HmpLine{command, rest, command->name.substr(5), str_cat("info ", topic)};
     }
   }
   const HmpCommand* command = registry.find(name);
   if (command == nullptr) return fail(ENOENT, "unknown command: '", name, "'");
-  return HmpLine{command, rest, command->name};
+  return HmpLine{command, rest, command->name, std::string(name)};
 }
 
-Result<Json> hmp_parse_args(const HmpLine& line) {
+Result<Json> hmp_parse_args(const HmpLine& line, const RegisterLookup& lookup) {
   Json args = Json::object();
   std::string_view text = line.rest;
   for (std::string_view list = line.command->args; !list.empty();) {
     const Declared d = next_declared(list);
-    Json value = TRY(parse_one(line, d, text));
+    Json value = TRY(parse_one(line, d, text, list, lookup));
     if (!value.is_null()) args.set(d.name, std::move(value));
   }
   skip_blanks(text);

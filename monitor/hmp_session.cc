@@ -102,19 +102,22 @@ void HmpSession::process() {
 void HmpSession::execute(std::string line) {
   busy_ = true;
   auto call = std::make_shared<HmpCall>(context_);
+  call->cpu_index = cpu_;
+  call->history = &editor_.lines();
   CoResult<> work = hmp_execute(*call, std::move(line));
   gate_.spawn<void>(std::move(work), [this, call, client = client_](Result<>) {
-    if (loop_.in_loop_thread()) return finished(client, call->out);
+    if (loop_.in_loop_thread()) return finished(client, *call);
     loop_.post([this, alive = alive_, call, client] {
-      if (*alive) finished(client, call->out);
+      if (*alive) finished(client, *call);
     });
   });
 }
 
-void HmpSession::finished(uint64_t client, const std::string& text) {
+void HmpSession::finished(uint64_t client, const HmpCall& call) {
   if (client != client_) return;
   busy_ = false;
-  output(hmp_wire_text(text));
+  cpu_ = call.cpu_index;
+  output(hmp_wire_text(call.out));
   if (shown_) editor_.show_prompt();
   process();
 }

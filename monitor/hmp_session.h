@@ -8,6 +8,7 @@
 #include "chardev/char_frontend.h"
 #include "monitor/line_editor.h"
 #include "monitor/monitor_session.h"
+#include "qapi/hmp_registry.h"
 #include "qapi/qmp_context.h"
 #include "util/aio_context.h"
 #include "util/co_sync.h"
@@ -41,7 +42,7 @@ class HmpSession final : public MonitorSession {
   void read(std::span<const uint8_t> data);
   void process();
   void execute(std::string line);
-  void finished(uint64_t client, const std::string& text);
+  void finished(uint64_t client, const HmpCall& call);
   void output(std::string_view text);
   bool on_mux() const;
 
@@ -51,7 +52,8 @@ class HmpSession final : public MonitorSession {
   bool input_held_ = false;
   Gate gate_;
   LineEditor editor_;
-  uint64_t client_ = 0;  ///< counts clients
+  uint64_t client_ = 0;         ///< counts clients
+  std::optional<int64_t> cpu_;  ///< chosen by "cpu"
   bool busy_ = false;
   bool shown_ = true;  ///< false on a mux while another has the keyboard
   bool focused_ = true;

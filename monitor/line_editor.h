@@ -28,6 +28,8 @@ class LineEditor {
   /// Takes one key; the whole line if that was Enter.
   std::optional<std::string> key(uint8_t c);
   const std::string& line() const { return line_; }
+  /// The lines entered, oldest first.
+  const std::vector<std::string>& lines() const { return history_; }
 
  private:
   enum class State : uint8_t { kNormal, kEscape, kSequence, kSs3 };

@@ -2,6 +2,7 @@
 // them.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,7 +34,10 @@ struct HmpCall {
 
   QmpContext& ctx;
   Json args;  ///< an object: strings, integers and booleans by the names in HmpCommand::args
-  std::optional<int64_t> cpu_index;  ///< of human-monitor-command
+  /// The processor that commands are about: human-monitor-command's, or what "cpu" chose in this session.
+  std::optional<int64_t> cpu_index;
+  /// The lines typed in this session, oldest first; null where nobody types.
+  const std::vector<std::string>* history = nullptr;
   std::string out;
 };
 
@@ -42,7 +46,8 @@ struct HmpCommand {
   /// "stop", with another name after a bar: "stop|s"; "info NAME" for what info shows.
   std::string_view name;
   /// What follows the name: "force:-f,device:B,arg:s?". Types: s string, B block device, F file name, S rest
-  /// of the line, i 32-bit and l 64-bit number, o size in MiB unless a suffix says else, b on|off, -x flag.
+  /// of the line, i 32-bit and l 64-bit number (an expression), o size in MiB unless a suffix says else,
+  /// b on|off, -x flag, -xs flag with a word, / format ("/4xw": an object of count, format and size).
   /// "?" after the type: may be left out.
   std::string_view args;
   std::string_view params;  ///< the same for people: "[-f] device"
@@ -62,6 +67,14 @@ class HmpRegistry {
   /// In order of their names; those of info are apart.
   std::vector<const HmpCommand*> commands() const;
   std::vector<const HmpCommand*> info_commands() const;
+
+  /// The value of register `name` of processor `cpu`, for expressions. Not set: there are no registers.
+  std::function<Result<uint64_t>(unsigned cpu, std::string_view name)> register_value;
+  /// The rest of a word that is being typed as argument type B ('B': drives), F or of a command's own kind;
+  /// not set: none.
+  std::function<std::vector<std::string>(std::string_view command, std::string_view type,
+                                         std::string_view prefix)>
+      complete_argument;
 
  private:
   std::vector<HmpCommand> commands_;  ///< sorted by name

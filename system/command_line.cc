@@ -1,6 +1,7 @@
 #include "system/command_line.h"
 
 #include <algorithm>
+#include <fstream>
 
 #include "system/option_handlers.h"
 #include "util/log.h"
@@ -72,10 +73,33 @@ Result<> opt_no_acpi(CommandLine& c, std::string_view) {
   return {};
 }
 
-Result<> opt_trace(CommandLine&, std::string_view text) {
-  const Fields f = TRY(Fields::parse(text, "enable", {"enable"}));
-  const std::string* pattern = f.find("enable");
-  return trace_enable(pattern != nullptr ? *pattern : std::string_view());
+std::string trace_names() {
+  std::string out;
+  for (const TracePoint* p : trace_points()) str_append(out, p->name(), "\n");
+  return out;
+}
+
+/// One pattern a line; blank lines and those that begin with # are skipped.
+Result<> trace_enable_from(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return fail_errno(errno, path);
+  for (std::string line; std::getline(file, line);) {
+    while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.pop_back();
+    if (!line.empty() && line[0] != '#') TRY(trace_enable(line));
+  }
+  return {};
+}
+
+Result<> opt_trace(CommandLine& c, std::string_view text) {
+  if (text == "help" || text == "?") {
+    c.answer = trace_names();
+    return {};
+  }
+  const Fields f = TRY(Fields::parse(text, "enable", {"enable", "events", "file"}));
+  if (const std::string* path = f.find("events")) TRY(trace_enable_from(*path));
+  if (const std::string* path = f.find("file")) TRY(log_to_file(*path));
+  if (const std::string* pattern = f.find("enable")) TRY(trace_enable(*pattern));
+  return {};
 }
 
 Result<> opt_log_file(CommandLine&, std::string_view text) {
@@ -87,13 +111,17 @@ Result<> opt_log_items(CommandLine& c, std::string_view text) {
     c.answer = log_items_help();
     return {};
   }
+  if (text == "trace:help") {
+    c.answer = trace_names();
+    return {};
+  }
   return log_enable(text);
 }
 
 Result<> opt_msg(CommandLine& c, std::string_view text) {
   const Fields f = TRY(Fields::parse(text, {}, {"timestamp", "guest-name"}));
   log_set_timestamps(TRY(f.flag("timestamp", false)));
-  if (TRY(f.flag("guest-name", false))) log_set_guest_name(c.config.guest_name);
+  c.guest_name_in_messages = TRY(f.flag("guest-name", false));
   return {};
 }
 
@@ -168,7 +196,8 @@ constexpr Option kOptions[] = {
     {"pidfile", "file", "write the process id to 'file'", opt_text<&CommandLine::pidfile>},
     {"rtc", "[base=utc|localtime|datetime][,clock=host|rt|vm][,driftfix=none|slew]", "set the clock's base",
      opt_rtc},
-    {"trace", "[enable=]pattern", "turn on trace events", opt_trace},
+    {"trace", "[enable=]pattern[,events=file][,file=file]", "turn on trace events ('-trace help' for a list)",
+     opt_trace},
     {"D", "logfile", "write the log to 'logfile'", opt_log_file},
     {"d", "item1,...", "enable logging of items ('-d help' for a list)", opt_log_items},
     {"msg", "[timestamp=on|off][,guest-name=on|off]", "control messages", opt_msg},
@@ -249,6 +278,7 @@ Result<CommandLine> parse_command_line(int argc, char** argv) {
     if (c.answer) return c;
   }
   add_defaults(c);
+  if (c.guest_name_in_messages) log_set_guest_name(c.config.guest_name);
   return c;
 }
 

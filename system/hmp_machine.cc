@@ -1,4 +1,4 @@
-// The human monitor's views of the machine: info qtree, qom-tree, mtree, pci, cpus, registers.
+// The human monitor's views of the machine: info mtree, pci, kvm, history.
 #include "system/hmp_machine.h"
 
 #include "accel/accel.h"
@@ -11,30 +11,6 @@
 namespace rhea {
 
 namespace {
-
-Result<> info_qtree(HmpCall& call) {
-  call.out += qtree_text(call.ctx.qom.container("/machine"));
-  return {};
-}
-
-void print_tree(const Object& object, int indent, std::string& out) {
-  out.append(static_cast<size_t>(indent), ' ');
-  str_append(out, "/", object.name(), " (", object.type().name, ")\n");
-  for (const auto& child : object.children()) print_tree(*child, indent + 2, out);
-}
-
-Result<> info_qom_tree(HmpCall& call) {
-  const std::string path = call.has("path") ? std::string(call.str("path")) : "/machine";
-  bool ambiguous = false;
-  const Object* object = call.ctx.qom.resolve(path, &ambiguous);
-  if (object == nullptr) {
-    call.print(ambiguous ? "Warning: Path '" : "Path '", path,
-               ambiguous ? "' is ambiguous" : "' could not be resolved.", "\n");
-    return {};
-  }
-  print_tree(*object, 0, call.out);
-  return {};
-}
 
 Result<> info_mtree(HmpCall& call) {
   call.out += memory_tree_text(call.flag("flatview"));
@@ -50,42 +26,37 @@ Result<> info_pci(HmpCall& call) {
   return {};
 }
 
-Result<> info_cpus(HmpCall& call) {
-  call.out += info_cpus_text(static_cast<unsigned>(call.cpu_index.value_or(0)));
+Result<> info_history(HmpCall& call) {
+  if (call.history == nullptr) return {};
+  for (size_t i = 0; i < call.history->size(); ++i) call.print(i, ": '", (*call.history)[i], "'\n");
   return {};
 }
 
-Result<> info_registers(HmpCall& call) {
-  call.out +=
-      TRY(info_registers_text(static_cast<unsigned>(call.cpu_index.value_or(0)), call.flag("cpustate_all")));
+Result<> info_kvm(HmpCall& call) {
+  const Accelerator* accel = machine_accelerator();
+  call.print("kvm support: ", accel != nullptr && accel->name() == "kvm" ? "enabled" : "disabled", "\n");
   return {};
 }
 
 constexpr HmpCommand kCommands[] = {
-    {.name = "info qtree", .help = "show device tree", .run = info_qtree},
-    {.name = "info qom-tree",
-     .args = "path:s?",
-     .params = "[path]",
-     .help = "show QOM composition tree",
-     .run = info_qom_tree},
     {.name = "info mtree",
      .args = "flatview:-f",
      .params = "[-f]",
      .help = "show memory tree (-f: dump flat view for address spaces)",
      .run = info_mtree},
     {.name = "info pci", .help = "show PCI info", .run = info_pci},
-    {.name = "info cpus", .help = "show infos for each CPU", .run = info_cpus},
-    {.name = "info registers",
-     .args = "cpustate_all:-a",
-     .params = "[-a]",
-     .help = "show the cpu registers (-a: show register info for all cpus)",
-     .run = info_registers},
+    {.name = "info history", .help = "show the command line history", .run = info_history},
+    {.name = "info kvm", .help = "show KVM information", .run = info_kvm},
 };
 
 }  // namespace
 
 void register_machine_hmp(HmpRegistry& registry) {
   for (const auto& command : kCommands) registry.add(command);
+  register_cpu_hmp(registry);
+  register_log_hmp(registry);
+  register_memory_hmp(registry);
+  register_qom_hmp(registry);
 }
 
 }  // namespace rhea

@@ -1,8 +1,16 @@
-// The human monitor's views of the machine.
+// The human monitor's commands about the machine.
 #pragma once
 
 namespace rhea {
 class HmpRegistry;
-/// Adds info qtree, qom-tree, mtree, pci, cpus and registers.
+/// Adds all of them: those below, and info mtree, pci, kvm, history.
 void register_machine_hmp(HmpRegistry& registry);
+/// cpu, info cpus, registers, mem, tlb, lapic; and $registers in expressions.
+void register_cpu_hmp(HmpRegistry& registry);
+/// log, logfile, trace-event, info trace-events.
+void register_log_hmp(HmpRegistry& registry);
+/// x, xp, print, i, o, sum, gva2gpa, gpa2hva, gpa2hpa.
+void register_memory_hmp(HmpRegistry& registry);
+/// qom-*, object_*, device_*, info qom-tree, qtree, qdm.
+void register_qom_hmp(HmpRegistry& registry);
 }  // namespace rhea

@@ -17,7 +17,6 @@
 #include "system/vm.h"
 #include "target/i386/x86_cpu.h"
 #include "util/co_sync.h"
-#include "ui/input.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -71,7 +70,6 @@ int real_main(int argc, char** argv) {
   TypeRegistry::instance().add(MemoryBackendRam::kType);
   hmp_register_generic(hmp_registry());
   hmp_register_media(hmp_registry());
-  hmp_register_input(hmp_registry());
   register_block_hmp(hmp_registry());
   register_machine_hmp(hmp_registry());
   Result<CommandLine> command_line = parse_command_line(argc, argv);

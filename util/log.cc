@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <vector>
@@ -27,8 +28,6 @@ struct LogState {
   std::string guest;
   bool timestamps = false;
   UniqueFd file;
-  std::vector<std::string> patterns;
-  TracePoint* points = nullptr;
   int64_t window_start_s = 0;
   int lines_in_window = 0;
 };
@@ -39,6 +38,7 @@ LogState& state() {
 }
 
 std::atomic<unsigned> enabled_items{0};
+constinit TracePoint* first_point = nullptr;  // filled before main(), or as a module is loaded
 MessageSink* sink = nullptr;
 constexpr int kGuestLinesPerSecond = 200;
 
@@ -88,14 +88,26 @@ void report(std::string_view kind, std::string_view message) {
   write_all(STDERR_FILENO, line);
 }
 
+/// Each run of `*` is tried at the latest place that one before it left, so the time is bounded by the
+/// product of the lengths.
 bool matches(std::string_view pattern, std::string_view name) {
-  if (pattern.empty()) return name.empty();
-  if (pattern[0] == '*') {
-    for (size_t i = 0; i <= name.size(); ++i)
-      if (matches(pattern.substr(1), name.substr(i))) return true;
-    return false;
+  size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = n;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++resume;
+    } else {
+      return false;
+    }
   }
-  return !name.empty() && pattern[0] == name[0] && matches(pattern.substr(1), name.substr(1));
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
 }
 
 }  // namespace
@@ -138,23 +150,32 @@ bool log_enabled(LogItem item) {
 }
 
 Result<> log_enable(std::string_view items) {
+  unsigned mask = enabled_items;
+  std::vector<std::string_view> patterns;
   while (!items.empty()) {
     const size_t comma = items.find(',');
     const std::string_view one = items.substr(0, comma);
     items = comma == std::string_view::npos ? std::string_view() : items.substr(comma + 1);
     if (one.starts_with("trace:")) {
-      TRY(trace_enable(one.substr(6)));
+      patterns.push_back(one.substr(6));
       continue;
     }
-    bool known = false;
+    bool known = one == "none";
+    if (known) mask = 0;
     for (const auto& item : kItems) {
       if (item.name != one && one != "all") continue;
-      enabled_items |= static_cast<unsigned>(item.item);
+      mask |= static_cast<unsigned>(item.item);
       known = true;
     }
     if (!known) return fail(EINVAL, "unknown log item '", one, "' (see -d help)");
   }
+  for (const std::string_view pattern : patterns) TRY(trace_enable(pattern));
+  enabled_items = mask;
   return {};
+}
+
+void log_disable_all() {
+  enabled_items = 0;
 }
 
 std::string log_items_help() {
@@ -188,28 +209,38 @@ void log_line(LogItem item, std::string_view message) {
   write_all(s.file ? s.file.get() : STDERR_FILENO, str_cat(message, "\n"));
 }
 
-void TracePoint::register_self() {
-  auto& s = state();
-  std::lock_guard guard(s.mutex);
-  if (registered_) return;
-  for (const auto& pattern : s.patterns)
-    if (matches(pattern, name_)) enabled_ = true;
-  next_ = s.points;
-  s.points = this;
-  registered_ = true;
+TracePoint::TracePoint(const char* name) : name_(name), next_(first_point) {
+  first_point = this;
 }
 
 void TracePoint::emit(std::string_view text) {
   log_line(LogItem::kTrace, str_cat(name_, " ", text));
 }
 
+size_t trace_set(std::string_view pattern, bool on) {
+  size_t count = 0;
+  for (TracePoint* p = first_point; p != nullptr; p = p->next_) {
+    if (!matches(pattern, p->name())) continue;
+    p->enabled_.store(on, std::memory_order_relaxed);
+    ++count;
+  }
+  return count;
+}
+
+std::vector<const TracePoint*> trace_points(std::string_view pattern) {
+  std::vector<const TracePoint*> out;
+  for (const TracePoint* p = first_point; p != nullptr; p = p->next())
+    if (matches(pattern, p->name())) out.push_back(p);
+  std::ranges::sort(out, {}, [](const TracePoint* p) { return std::string_view(p->name()); });
+  return out;
+}
+
 Result<> trace_enable(std::string_view pattern) {
+  const bool on = !pattern.starts_with('-');
+  if (!on) pattern.remove_prefix(1);
   if (pattern.empty()) return fail(EINVAL, "empty trace event name");
-  auto& s = state();
-  std::lock_guard guard(s.mutex);
-  s.patterns.emplace_back(pattern);
-  for (TracePoint* p = s.points; p != nullptr; p = p->next())
-    if (matches(pattern, p->name())) p->set_enabled(true);
+  if (trace_set(pattern, on) == 0 && pattern.find_first_of("*?") == std::string_view::npos)
+    warn_report(str_cat("trace event '", pattern, "' does not exist"));
   return {};
 }
 

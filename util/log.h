@@ -1,8 +1,10 @@
 // Messages for people: errors, warnings, and the -d log (guest errors, trace events).
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "util/result.h"
 
@@ -41,9 +43,11 @@ enum class LogItem : unsigned {
   kTrace = 1 << 3
 };
 bool log_enabled(LogItem item);
-/// Turns on the items in a comma-separated list ("guest_errors,unimp,trace:PATTERN"). "help" is not handled
-/// here.
+/// Turns on the items in a comma-separated list ("guest_errors,unimp,trace:PATTERN"); with "none" in it those
+/// before it go off. "help" is not handled here.
 Result<> log_enable(std::string_view items);
+/// Turns off all items.
+void log_disable_all();
 /// One line per known item: name and description, for `-d help`.
 std::string log_items_help();
 /// Writes the log to a file instead of standard error (-D).
@@ -57,31 +61,34 @@ void log_guest_error(const A&... pieces) {
   if (log_enabled(LogItem::kGuestError)) log_line(LogItem::kGuestError, str_cat(pieces...));
 }
 
-/// A trace point: `static constinit TracePoint trace_tray("ide_tray_moved"); … trace_tray("open ", open);`
-/// costs one load when off. Turned on by -trace NAME or a pattern with `*`.
+/// A trace point, at namespace scope: `TracePoint trace_tray("ide_tray_moved"); … trace_tray("open ", open);`
+/// costs one load when off. Turned on by -trace NAME or a pattern with `*` and `?`.
 class TracePoint {
  public:
-  constexpr explicit TracePoint(const char* name) : name_(name) {}
+  /// `name` lives for ever.
+  explicit TracePoint(const char* name);
+  TracePoint(const TracePoint&) = delete;
   template <class... A>
   void operator()(const A&... pieces) {
-    if (!registered_) register_self();
-    if (enabled_) emit(str_cat(pieces...));
+    if (enabled()) emit(str_cat(pieces...));
   }
   const char* name() const { return name_; }
-  TracePoint* next() const { return next_; }
-  void set_enabled(bool on) { enabled_ = on; }
-  bool enabled() const { return enabled_; }
+  const TracePoint* next() const { return next_; }
+  bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
 
  private:
-  void register_self();
+  friend size_t trace_set(std::string_view pattern, bool on);
   void emit(std::string_view text);
   const char* name_;
-  bool enabled_ = false;
-  bool registered_ = false;
+  std::atomic<bool> enabled_{false};
   TracePoint* next_ = nullptr;
 };
-/// Turns on trace points whose name matches `pattern` (`*` matches any run), now and when they are first
-/// reached.
+/// Turns on trace points whose name matches `pattern` (`*` matches any run, `?` any character; a `-` before
+/// it turns them off). A name without wildcards that is none is warned of.
 Result<> trace_enable(std::string_view pattern);
+/// Switches what matches; how many that were.
+size_t trace_set(std::string_view pattern, bool on);
+/// The trace points whose name matches, sorted by name.
+std::vector<const TracePoint*> trace_points(std::string_view pattern = "*");
 
 }  // namespace rhea

@@ -9,8 +9,8 @@ namespace rhea {
 
 namespace {
 
-constinit TracePoint trace_slot("kvm_set_user_memory");
-constinit TracePoint trace_ioeventfd("kvm_ioeventfd");
+TracePoint trace_slot("kvm_set_user_memory");
+TracePoint trace_ioeventfd("kvm_ioeventfd");
 
 /// Slots are cut here: the chip set changes memory below it often, and the slot above, all of the RAM, need
 /// not be made anew each time.
