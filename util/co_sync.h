@@ -104,6 +104,24 @@ class CoQueue {
     };
     return Awaiter{*this};
   }
+  /// Suspends until woken; `lock` is let go of when nobody can be missed any more.
+  auto co_wait_unlocking(std::unique_lock<std::mutex> lock) {
+    struct Awaiter {
+      CoQueue& q;
+      std::unique_lock<std::mutex> lock;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> h) {
+        std::mutex* held = lock.release();  // this object may be gone once somebody can wake it
+        {
+          std::lock_guard guard(q.mutex_);
+          q.waiters_.push_back({h, AioContext::current()});
+        }
+        held->unlock();
+      }
+      void await_resume() const noexcept {}
+    };
+    return Awaiter{*this, std::move(lock)};
+  }
   /// False if nobody waited.
   bool wake_one() {
     detail::Waiter w{};

@@ -13,6 +13,7 @@ extern const BlockDriver kHostDeviceDriver;
 extern const BlockDriver kHostCdromDriver;
 extern const BlockDriver kNullAioDriver;
 extern const BlockDriver kNullCoDriver;
+extern const BlockDriver kQcow2Driver;
 extern const BlockDriver kRawDriver;
 
 }  // namespace rhea

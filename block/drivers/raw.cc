@@ -56,6 +56,7 @@ class RawNode final : public BlockDriverState {
     if (s.offset_valid) s.host_offset = host.offset;
     co_return s;
   }
+  bool grows_by_writing() const override { return !has_size_ && file_.node().grows_by_writing(); }
   CoResult<uint64_t> co_getlength() override {
     if (has_size_) co_return size_;
     const uint64_t whole = file_.node().total_bytes();

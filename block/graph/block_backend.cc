@@ -132,7 +132,7 @@ CoResult<> BlockBackend::co_pwritev(ByteRange range, IoVector iov) {
   RequestGate::Pass pass = co_await gate_->co_enter();
   BlockDriverState* bs = co_await or_return(usable_node());
   Timed timed(*this, BlockAccounting::kWrite, range.bytes);
-  Result<> r = co_await co_node_pwritev(*bs, range, iov);
+  Result<> r = co_await co_node_pwritev(*bs, range, iov, (perms_.perm & blk_perm::kResize) != 0);
   if (r && !write_cache_enabled()) r = co_await co_node_flush(*bs);
   co_return timed.done(std::move(r));
 }
@@ -142,7 +142,7 @@ CoResult<> BlockBackend::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
   RequestGate::Pass pass = co_await gate_->co_enter();
   BlockDriverState* bs = co_await or_return(usable_node());
   Timed timed(*this, BlockAccounting::kWrite, range.bytes);
-  Result<> r = co_await co_node_pwrite_zeroes(*bs, range, may_unmap);
+  Result<> r = co_await co_node_pwrite_zeroes(*bs, range, may_unmap, (perms_.perm & blk_perm::kResize) != 0);
   if (r && !write_cache_enabled()) r = co_await co_node_flush(*bs);
   co_return timed.done(std::move(r));
 }
@@ -161,6 +161,26 @@ CoResult<> BlockBackend::co_flush() {
   BlockDriverState* bs = co_await or_return(usable_node());
   Timed timed(*this, BlockAccounting::kFlush, 0);
   co_return timed.done(co_await co_node_flush(*bs));
+}
+
+CoResult<> BlockBackend::co_pwrite_compressed(ByteRange range, IoVector iov) {
+  if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
+  Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+  co_return timed.done(co_await co_node_pwrite_compressed(*bs, range, iov));
+}
+
+CoResult<BlockStatus> BlockBackend::co_block_status(ByteRange range) {
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
+  co_return co_await co_node_block_status(*bs, range);
+}
+
+CoResult<> BlockBackend::co_truncate(uint64_t bytes) {
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
+  co_return co_await co_node_truncate(*bs, bytes);
 }
 
 Result<uint64_t> BlockBackend::getlength() const {

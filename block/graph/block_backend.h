@@ -107,6 +107,11 @@ class BlockBackend {
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap);
   CoResult<> co_pdiscard(ByteRange range);
   CoResult<> co_flush();
+  /// Whole units of the image's own size, packed (ENOTSUP where the format cannot).
+  CoResult<> co_pwrite_compressed(ByteRange range, IoVector iov);
+  CoResult<BlockStatus> co_block_status(ByteRange range);
+  /// A new length; ENOTSUP where the image or its storage cannot.
+  CoResult<> co_truncate(uint64_t bytes);
   /// Bytes; ENOMEDIUM without a medium.
   Result<uint64_t> getlength() const;
   /// Waits until this backend's requests have ended; new ones wait meanwhile.

@@ -51,10 +51,10 @@ CoResult<> BdrvChild::co_preadv(ByteRange range, IoVector iov) const {
   return co_node_preadv(node(), range, iov);
 }
 CoResult<> BdrvChild::co_pwritev(ByteRange range, IoVector iov) const {
-  return co_node_pwritev(node(), range, iov);
+  return co_node_pwritev(node(), range, iov, (edge_->perms.perm & blk_perm::kResize) != 0);
 }
 CoResult<> BdrvChild::co_pwrite_zeroes(ByteRange range, bool may_unmap) const {
-  return co_node_pwrite_zeroes(node(), range, may_unmap);
+  return co_node_pwrite_zeroes(node(), range, may_unmap, (edge_->perms.perm & blk_perm::kResize) != 0);
 }
 CoResult<> BdrvChild::co_pdiscard(ByteRange range) const {
   return co_node_pdiscard(node(), range);
@@ -151,6 +151,9 @@ CoResult<> BlockDriverState::co_pwrite_zeroes(ByteRange, bool) {
 CoResult<> BlockDriverState::co_pdiscard(ByteRange) {
   co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot discard");
 }
+CoResult<> BlockDriverState::co_pwrite_compressed(ByteRange, IoVector) {
+  co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot write compressed data");
+}
 CoResult<> BlockDriverState::co_flush() {
   if (!file_) co_return Result<>();
   co_return co_await file_.co_flush();
@@ -175,6 +178,14 @@ CoResult<> BlockDriverState::co_refresh_length() {
   if (bytes > kMaxNodeBytes) co_return fail(EFBIG, "Node '", name_, "' is too large");
   total_bytes_.store((bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes, std::memory_order_relaxed);
   co_return Result<>();
+}
+
+void BlockDriverState::raise_length(uint64_t bytes) {
+  uint64_t now = total_bytes_.load(std::memory_order_relaxed);
+  if (bytes <= now) return;
+  const uint64_t wanted = (bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
+  while (now < wanted && !total_bytes_.compare_exchange_weak(now, wanted, std::memory_order_relaxed))
+    continue;
 }
 
 void NodeRef::reset() {

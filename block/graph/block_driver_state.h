@@ -73,6 +73,18 @@ struct OpenContext {
   BlockGraph& graph;
   OptionTree& options;          ///< what is the driver's to consume
   const std::string& filename;  ///< protocol drivers: the name; else empty
+  BlockDriverState& node;       ///< the one being opened
+
+  /// Opens and attaches a child beyond file() and backing(), as the options `name` or below `name` say; where
+  /// they are silent, the image or storage `filename`, a name from inside an image. Without either: an empty
+  /// child. The driver puts it into other_children_.
+  CoResult<BdrvChild> co_open_child(std::string name, uint32_t role, std::string filename = {});
+};
+
+/// The backing file as the image itself names it; empty: none.
+struct BackingName {
+  std::string file;    ///< relative names are relative to the image
+  std::string format;  ///< the driver; empty: unknown
 };
 
 /// A node. The driver operations are called by the generic layer only, with ranges inside the node, aligned
@@ -103,6 +115,8 @@ class BlockDriverState {
   const OptionTree& effective_options() const { return effective_options_; }
   const BdrvChild& file() const { return file_; }
   const BdrvChild& backing() const { return backing_; }
+  /// What the image says its backing file is, used or not.
+  const BackingName& backing_name() const { return backing_name_; }
   /// All edges to children. Main loop.
   std::vector<const BdrvChild*> children() const;
   /// Who uses this node, oldest first. Main loop.
@@ -148,6 +162,8 @@ class BlockDriverState {
   virtual CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap);
   /// ENOTSUP: nothing happens.
   virtual CoResult<> co_pdiscard(ByteRange range);
+  /// Writes whole units of the image's own size, packed. ENOTSUP: the format knows no such thing.
+  virtual CoResult<> co_pwrite_compressed(ByteRange range, IoVector iov);
   /// Makes completed writes durable. By default that of file().
   virtual CoResult<> co_flush();
   virtual CoResult<BlockStatus> co_block_status(ByteRange range);
@@ -162,6 +178,10 @@ class BlockDriverState {
   // --- Driver operations: removable media behind the node.
   virtual bool is_inserted() const { return !file_ || file_.node().is_inserted(); }
 
+  /// A write behind the end makes the node longer, for users that may resize it.
+  virtual bool grows_by_writing() const { return false; }
+  /// It now reaches to `bytes` at least. Any thread.
+  void raise_length(uint64_t bytes);
   /// Asks the driver for the length anew. Main loop or a request of the driver's own.
   CoResult<> co_refresh_length();
   /// Whether anything was written since it was opened: closing flushes then. Any thread.
@@ -174,6 +194,7 @@ class BlockDriverState {
   OpenFlags flags_;
   BdrvChild file_;
   BdrvChild backing_;
+  BackingName backing_name_;               ///< set by co_open() of a driver that supports backing files
   std::vector<BdrvChild> other_children_;  ///< what a driver has beyond these two
 
  private:

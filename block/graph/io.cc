@@ -25,10 +25,10 @@ Result<> check_range(const BlockDriverState& bs, ByteRange r) {
   return {};
 }
 
-Result<> check_writable(BlockDriverState& bs, ByteRange r) {
+Result<> check_writable(BlockDriverState& bs, ByteRange r, bool may_grow) {
   if (bs.read_only()) return fail(EPERM, "Node '", bs.name(), "' is read only");
   TRY(check_range(bs, r));
-  if (r.end() > bs.total_bytes())
+  if (r.end() > bs.total_bytes() && !(may_grow && bs.grows_by_writing()))
     return fail(EIO, "Node '", bs.name(), "': ", r.bytes, " bytes at ", r.offset, " end past ",
                 bs.total_bytes());
   bs.set_written();
@@ -128,11 +128,15 @@ CoResult<> co_write_partial(BlockDriverState& bs, ByteRange r, IoVector iov) {
   co_return co_await co_write_pieces(bs, unit, buffer.iov(align));
 }
 
-CoResult<> co_write_general(BlockDriverState& bs, ByteRange r, IoVector iov) {
-  co_await or_return(check_writable(bs, r));
+CoResult<> co_write_general(BlockDriverState& bs, ByteRange r, IoVector iov, bool may_grow = false) {
+  co_await or_return(check_writable(bs, r, may_grow));
   if (r.bytes == 0) co_return Result<>();
   const uint64_t align = bs.limits().request_alignment;
-  if (align == 1) co_return co_await co_write_pieces(bs, r, iov);
+  if (align == 1) {
+    co_await or_return(co_await co_write_pieces(bs, r, iov));
+    bs.raise_length(r.end());
+    co_return Result<>();
+  }
 
   const bool partial = !is_aligned(r, align);
   const ByteRange units{align_down(r.offset, align), align_up(r.end(), align) - align_down(r.offset, align)};
@@ -152,6 +156,7 @@ CoResult<> co_write_general(BlockDriverState& bs, ByteRange r, IoVector iov) {
     const ByteRange tail{r.offset + done, r.bytes - done};
     co_await or_return(co_await co_write_partial(bs, tail, iov.slice(done)));
   }
+  bs.raise_length(r.end());
   co_return Result<>();
 }
 
@@ -164,7 +169,7 @@ bool is_zero(const IoVector& iov) {
   return zero;
 }
 
-CoResult<> co_write_real_zeroes(BlockDriverState& bs, ByteRange r) {
+CoResult<> co_write_real_zeroes(BlockDriverState& bs, ByteRange r, bool may_grow) {
   AlignedBuffer buffer;
   const uint64_t step = std::min<uint64_t>(r.bytes, kMaxBounceBytes);
   co_await or_return(buffer.allocate(std::max<uint64_t>(bs.limits().memory_alignment, 16), step));
@@ -172,7 +177,7 @@ CoResult<> co_write_real_zeroes(BlockDriverState& bs, ByteRange r) {
   for (uint64_t done = 0; done < r.bytes;) {
     const uint64_t n = std::min(step, r.bytes - done);
     const ByteRange part{r.offset + done, n};
-    co_await or_return(co_await co_write_general(bs, part, buffer.iov(n)));
+    co_await or_return(co_await co_write_general(bs, part, buffer.iov(n), may_grow));
     done += n;
   }
   co_return Result<>();
@@ -187,36 +192,42 @@ CoResult<> co_node_preadv(BlockDriverState& bs, ByteRange range, IoVector iov) {
   return co_read_general(bs, range, iov);
 }
 
-CoResult<> co_node_pwritev(BlockDriverState& bs, ByteRange range, IoVector iov) {
+CoResult<> co_node_pwritev(BlockDriverState& bs, ByteRange range, IoVector iov, bool may_grow) {
   const DetectZeroes detect = bs.flags().detect_zeroes;
   if (detect != DetectZeroes::kOff && is_zero(iov))
-    return co_node_pwrite_zeroes(bs, range, detect == DetectZeroes::kUnmap);
-  return co_write_general(bs, range, iov);
+    return co_node_pwrite_zeroes(bs, range, detect == DetectZeroes::kUnmap, may_grow);
+  return co_write_general(bs, range, iov, may_grow);
 }
 
-CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may_unmap) {
-  co_await or_return(check_writable(bs, range));
+CoResult<> co_node_pwrite_compressed(BlockDriverState& bs, ByteRange range, IoVector iov) {
+  co_await or_return(check_writable(bs, range, false));
+  co_return co_await bs.co_pwrite_compressed(range, iov);
+}
+
+CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may_unmap, bool may_grow) {
+  co_await or_return(check_writable(bs, range, may_grow));
   if (!bs.flags().unmap) may_unmap = false;
   const BlockLimits& l = bs.limits();
   const uint64_t align = std::max(l.request_alignment, l.pwrite_zeroes_alignment);
   const uint64_t first = std::min(align_up(range.offset, align), range.end());
   const uint64_t last = std::max(align_down(range.end(), align), first);
   const ByteRange head{range.offset, first - range.offset}, tail{last, range.end() - last};
-  if (head.bytes != 0) co_await or_return(co_await co_write_real_zeroes(bs, head));
+  if (head.bytes != 0) co_await or_return(co_await co_write_real_zeroes(bs, head, may_grow));
   for (uint64_t at = first; at < last;) {
     const ByteRange part{at, chunk(last - at, l.max_pwrite_zeroes, align)};
     Result<> r = co_await bs.co_pwrite_zeroes(part, may_unmap);
     if (!r && (r.error().errnum() == ENOTSUP || r.error().errnum() == EOPNOTSUPP))
-      r = co_await co_write_real_zeroes(bs, part);
+      r = co_await co_write_real_zeroes(bs, part, may_grow);
     co_await or_return(std::move(r));
     at += part.bytes;
   }
-  if (tail.bytes != 0) co_await or_return(co_await co_write_real_zeroes(bs, tail));
+  if (tail.bytes != 0) co_await or_return(co_await co_write_real_zeroes(bs, tail, may_grow));
+  bs.raise_length(range.end());
   co_return Result<>();
 }
 
 CoResult<> co_node_pdiscard(BlockDriverState& bs, ByteRange range) {
-  co_await or_return(check_writable(bs, range));
+  co_await or_return(check_writable(bs, range, false));
   if (!bs.flags().unmap) co_return Result<>();
   const BlockLimits& l = bs.limits();
   const uint64_t first = align_up(range.offset, l.request_alignment);

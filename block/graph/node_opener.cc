@@ -22,7 +22,7 @@ CoResult<NodeRef> NodeOpener::co_run() {
     driver_ = graph_.find_driver(name);
     if (driver_ == nullptr) co_return fail(EINVAL, "Unknown driver '", name, "'");
   }
-  co_await or_return(handle_backing());
+  handle_backing();
   if (!protocol_) co_await or_return(co_await co_open_file_child());
   if (driver_ == nullptr) co_await or_return(co_await co_probe());
   co_await or_return(check_common());
@@ -140,36 +140,23 @@ Result<> NodeOpener::take_flags() {
   return {};
 }
 
-/// A driver without backing files leaves these options over, so that the user hears of them.
-Result<> NodeOpener::handle_backing() {
+/// `"backing": null`: the image is used without the backing file it names.
+void NodeOpener::handle_backing() {
   const Json* backing = options_.get("backing");
-  if (backing == nullptr) {
-    if (options_.has_below("backing") && driver_ != nullptr && !driver_->supports_backing)
-      return fail(EINVAL, "Driver doesn't support backing files");
-    return {};
-  }
+  if (backing == nullptr) return;
   const bool empty = backing->is_string() && backing->as_string().empty();
   if (empty) warn_report("Use of \"backing\": \"\" is deprecated; use \"backing\": null instead");
-  if (backing->is_null() || empty) {
-    options_.erase("backing");
-    return {};
-  }
-  return fail(EINVAL, "Driver doesn't support backing files");
+  if (!backing->is_null() && !empty) return;
+  options_.erase("backing");
+  no_backing_ = true;
 }
 
 CoResult<> NodeOpener::co_open_file_child() {
-  OpenRequest request(options_.extract("file"), filename_);
-  request.user_supplied_name = user_supplied_name_;
-  if (const Json* reference = options_.get("file"); reference != nullptr) {
-    if (!reference->is_string())
-      co_return fail(EINVAL, "Invalid parameter type for 'file', expected: object");
-    request.reference = *co_await or_return(options_.take_string("file"));
-  }
-  if (request.reference.empty() && request.filename.empty() && request.options.empty())
-    co_return fail(EINVAL, "A block device must be specified for \"file\"");
-  ParentOptions inherited{flags_, child_role::kImage};
-  NodeOpener child(graph_, std::move(request), &inherited);
-  file_ = co_await or_return(co_await child.co_run());
+  const bool given = options_.has("file") || options_.has_below("file") || !filename_.empty();
+  if (!given) co_return fail(EINVAL, "A block device must be specified for \"file\"");
+  const ParentOptions inherited{flags_, child_role::kImage};
+  file_ = co_await or_return(
+      co_await co_open_child_node(graph_, options_, "file", inherited, filename_, user_supplied_name_));
   co_return Result<>();
 }
 
@@ -244,9 +231,10 @@ CoResult<> NodeOpener::co_open_driver() {
   effective_options_ = options_;
   const Json* name = options_.get("filename");
   const std::string filename = name != nullptr && name->is_string() ? name->as_string() : std::string();
-  OpenContext ctx{graph_, options_, filename};
+  OpenContext ctx{graph_, options_, filename, *node_};
   co_await or_return(co_await node_->co_open(ctx));
   node_->opened_ = true;
+  if (!protocol_ && !no_backing_) co_await or_return(co_await co_open_backing());
   co_return co_await co_finish_node();
 }
 

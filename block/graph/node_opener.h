@@ -32,11 +32,12 @@ class NodeOpener {
   CoResult<> co_fill_options();
   CoResult<> co_guess_protocol(const std::string& name, bool parse_filename);
   Result<> take_flags();
-  Result<> handle_backing();
+  void handle_backing();
   CoResult<> co_open_file_child();
   CoResult<> co_probe();
   Result<> check_common();
   CoResult<> co_open_driver();
+  CoResult<> co_open_backing();
   CoResult<> co_finish_node();
   Result<> check_leftover() const;
 
@@ -47,6 +48,7 @@ class NodeOpener {
   OptionTree options_;
   bool user_supplied_name_;
   bool protocol_ = false;
+  bool no_backing_ = false;
   const BlockDriver* driver_ = nullptr;
   OptionTree explicit_options_;
   OptionTree effective_options_;
@@ -55,6 +57,15 @@ class NodeOpener {
   NodeRef file_;
   NodeRef node_;
 };
+
+/// Takes the options `name` and below `name` out of `options` and opens what they and `filename` describe;
+/// null if there is nothing to open.
+CoResult<NodeRef> co_open_child_node(BlockGraph& graph, OptionTree& options, const std::string& name,
+                                     ParentOptions parent, std::string filename, bool user_supplied_name);
+
+/// `name` as seen from the image `base`: absolute names and those with a protocol stay as they are.
+/// "Cannot use relative backing file names for '%s'".
+Result<std::string> resolve_backing_name(const std::string& base, const std::string& name);
 
 /// "nbd" of "nbd:rest"; empty if `filename` names no protocol (a colon only counts before the first slash).
 std::string_view protocol_prefix(std::string_view filename);

@@ -7,6 +7,8 @@
 
 namespace rhea {
 
+class BlockDriverState;
+
 /// Bytes [offset, offset + bytes) of a node.
 struct ByteRange {
   constexpr ByteRange() = default;
@@ -85,11 +87,14 @@ struct BlockLimits {
 
 /// What is known about a run of bytes.
 struct BlockStatus {
-  uint64_t bytes = 0;  ///< length of the run, from the start asked for
-  bool data = true;    ///< reading goes to storage
-  bool zero = false;   ///< reads as zeroes
+  uint64_t bytes = 0;       ///< length of the run, from the start asked for
+  bool data = true;         ///< reading goes to storage
+  bool zero = false;        ///< reads as zeroes
+  bool allocated = true;    ///< this node answers for it; else what lies below its backing file does
+  bool compressed = false;  ///< data is there, packed
   bool offset_valid = false;
   uint64_t host_offset = 0;
+  BlockDriverState* host_node = nullptr;  ///< whose offset that is; null: the node asked
 };
 
 }  // namespace rhea

@@ -1,0 +1,256 @@
+#include "block/drivers/qcow2/image.h"
+
+#include <algorithm>
+
+#include "block/graph/block_graph.h"
+#include "block/graph/io.h"
+#include "util/byteorder.h"
+#include "util/log.h"
+
+namespace rhea::qcow2 {
+
+CoResult<> Image::co_open(Header header, const ImageOptions& options, bool writable) {
+  header_ = std::move(header);
+  options_ = options;
+  writable_ = writable;
+  const auto slice = static_cast<uint32_t>(std::min<uint64_t>(cluster_bytes(), options_.l2_slice_bytes));
+  l2_.configure(options_.l2_cache_bytes, slice);
+  constexpr uint64_t kRefcountSlice = 4096;
+  refcounts_.configure(options_.refcount_cache_bytes,
+                       static_cast<uint32_t>(std::min(cluster_bytes(), kRefcountSlice)));
+  l1_.resize(header_.l1_entries);
+  Result<> read = co_await co_read_entries(header_.l1_offset, l1_);
+  if (!read) co_return Failure(std::move(read).error().prepend("Could not read L1 table: "));
+  l1_dirty_.assign(l1_.size() / kSectorEntries + 1, false);
+  refcount_table_.resize((uint64_t{header_.refcount_table_clusters} << header_.cluster_bits) / 8);
+  read = co_await co_read_entries(header_.refcount_table_offset, refcount_table_);
+  if (!read) co_return Failure(std::move(read).error().prepend("Could not read the refcount table: "));
+  refcount_table_dirty_.assign(refcount_table_.size() / kSectorEntries + 1, false);
+  fresh_from_ = cluster_ceil(file_.node().total_bytes());
+  co_return check_tables();
+}
+
+CoResult<> Image::co_read_entries(uint64_t offset, std::vector<uint64_t>& entries) {
+  if (entries.empty()) co_return Result<>();
+  const ByteRange range(offset, entries.size() * 8);
+  if (range.end() > file_.node().total_bytes() && range.offset >= file_.node().total_bytes())
+    co_return fail(EINVAL, "the table lies beyond the end of the file");
+  const IoVector view(entries.data(), entries.size() * 8);
+  co_await or_return(co_await file_.co_preadv(range, view));
+  for (uint64_t& e : entries) e = byte_swapped(e);
+  co_return Result<>();
+}
+
+/// Remembers what lies where. What is bent is left for the moment somebody follows it.
+Result<> Image::check_tables() {
+  mark_meta(0, cluster_bytes(), Meta::kHeader);
+  mark_meta(header_.l1_offset, l1_.size() * 8, Meta::kActiveL1);
+  mark_meta(header_.refcount_table_offset, refcount_table_.size() * 8, Meta::kRefcountTable);
+  mark_meta(header_.snapshots_offset, header_.snapshots != 0 ? 1 : 0, Meta::kSnapshotTable);
+  for (const uint64_t e : l1_)
+    if ((e & kL1OffsetMask) != 0) mark_meta(e & kL1OffsetMask, cluster_bytes(), Meta::kActiveL2);
+  for (const uint64_t e : refcount_table_)
+    if ((e & kRefcountTableOffsetMask) != 0)
+      mark_meta(e & kRefcountTableOffsetMask, cluster_bytes(), Meta::kRefcountBlock);
+  return {};
+}
+
+void Image::mark_meta(uint64_t offset, uint64_t bytes, Meta what) {
+  if (bytes == 0) return;
+  for (uint64_t c = offset >> header_.cluster_bits; c <= (offset + bytes - 1) >> header_.cluster_bits; ++c)
+    meta_.insert_or_assign(c, what);
+}
+
+void Image::unmark_meta(uint64_t offset, uint64_t bytes) {
+  if (bytes == 0) return;
+  for (uint64_t c = offset >> header_.cluster_bits; c <= (offset + bytes - 1) >> header_.cluster_bits; ++c)
+    meta_.erase(c);
+}
+
+const char* Image::meta_name(uint64_t cluster) const {
+  static constexpr const char* kNames[] = {"qcow2_header",      "active L1 table", "active L2 table",
+                                           "refcount table",    "refcount block",  "snapshot table",
+                                           "inactive L1 table", "bitmap directory"};
+  const auto it = meta_.find(cluster);
+  return it == meta_.end() ? nullptr : kNames[static_cast<size_t>(it->second)];
+}
+
+CoResult<> Image::co_close() {
+  if (!writable_ || corrupt_) co_return Result<>();
+  {
+    std::lock_guard lock(mutex_);
+    refcounts_lazy_ = false;  // now they are due
+  }
+  co_await or_return(co_await co_checkpoint(true));
+  // Giving back what the first one freed changed refcounts again.
+  co_await or_return(co_await co_checkpoint(true));
+  if ((header_.incompatible & kIncompatDirty) == 0) co_return Result<>();
+  header_.incompatible &= ~kIncompatDirty;
+  co_await or_return(co_await co_write_header());
+  co_return co_await co_flush_children();
+}
+
+CoResult<> Image::co_flush_children() {
+  if (data_) co_await or_return(co_await data_.co_flush());
+  co_return co_await file_.co_flush();
+}
+
+CoResult<> Image::co_bring(Need need) {
+  switch (need.kind) {
+    case Need::Kind::kLoad:
+      co_return co_await co_load(*need.cache, need.offset);
+    case Need::Kind::kGrowRefcountTable:
+      co_return co_await co_grow_refcount_table();
+    case Need::Kind::kNewL2:
+      co_return co_await co_new_l2(need.offset);
+    case Need::Kind::kCorrupt: {
+      co_await or_return(co_await co_mark_corrupt());
+      co_return Failure(std::move(*need.error));
+    }
+    case Need::Kind::kWait:
+    case Need::Kind::kError:
+      break;
+  }
+  co_return Failure(std::move(*need.error));
+}
+
+CoResult<> Image::co_load(TableCache& cache, uint64_t offset) {
+  CoMutex& one_at_a_time = load_locks_[(offset / cache.slice_bytes()) % kLoadLocks];
+  CoMutex::Guard guard = co_await one_at_a_time.co_lock();
+  {
+    std::lock_guard lock(mutex_);
+    if (cache.find(offset) != nullptr) co_return Result<>();
+  }
+  auto data = std::make_shared<AlignedBuffer>();
+  co_await or_return(data->allocate(std::max(cache.slice_bytes(), 512u), cache.slice_bytes()));
+  const ByteRange range(offset, cache.slice_bytes());
+  co_await or_return(co_await file_.co_preadv(range, data->iov(range.bytes)));
+  std::lock_guard lock(mutex_);
+  if (cache.find(offset) == nullptr) cache.insert(offset, std::move(data));
+  co_return Result<>();
+}
+
+Need Image::corruption(std::string what) {
+  Need need = Need::failed(Error(EIO, std::move(what)));
+  need.kind = Need::Kind::kCorrupt;
+  return need;
+}
+
+CoResult<> Image::co_mark_corrupt() {
+  CoMutex::Guard guard = co_await table_lock_.co_lock();
+  {
+    std::lock_guard lock(mutex_);
+    if (corrupt_ || !writable_) co_return Result<>();
+    corrupt_ = true;
+  }
+  if (header_.version < 3) co_return Result<>();
+  header_.incompatible |= kIncompatCorrupt;
+  co_await or_return(co_await co_write_header());
+  co_return co_await file_.co_flush();
+}
+
+CoResult<> Image::co_write_header() {
+  std::vector<uint8_t> bytes = co_await or_return(serialize_header(header_));
+  // What an older, longer header left behind it must not be read as an extension.
+  bytes.resize(std::min<uint64_t>(cluster_bytes(), (bytes.size() + 511) / 512 * 512));
+  const IoVector view(bytes.data(), bytes.size());
+  co_return co_await file_.co_pwritev(ByteRange(0, bytes.size()), view);
+}
+
+/// From here on refcounts may lag behind until close.
+CoResult<> Image::co_set_dirty_bit() {
+  CoMutex::Guard guard = co_await table_lock_.co_lock();
+  if ((header_.incompatible & kIncompatDirty) != 0) co_return Result<>();
+  header_.incompatible |= kIncompatDirty;
+  Result<> written = co_await co_write_header();
+  if (written) written = co_await file_.co_flush();
+  if (!written) {
+    header_.incompatible &= ~kIncompatDirty;
+    co_return written;
+  }
+  std::lock_guard lock(mutex_);
+  refcounts_lazy_ = true;
+  co_return Result<>();
+}
+
+/// A table of its own under an L1 entry: empty, or a copy of one that snapshots share.
+CoResult<> Image::co_new_l2(uint64_t l1_index) {
+  CoMutex::Guard guard = co_await table_lock_.co_lock();
+  uint64_t old = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if ((l1_[l1_index] & kCopied) != 0) co_return Result<>();
+    old = l1_[l1_index] & kL1OffsetMask;
+  }
+  auto claim_one = [&] { return allocate(1); };
+  guard.release();  // growing the refcount table takes it too
+  const Run run = co_await or_return(co_await co_step<Run>(claim_one));
+  guard = co_await table_lock_.co_lock();
+  const ByteRange place(run.offset, cluster_bytes());
+  Result<> filled;
+  if (old != 0) {
+    AlignedBuffer table;
+    filled = table.allocate(4096, cluster_bytes());
+    if (filled)
+      filled = co_await file_.co_preadv(ByteRange(old, cluster_bytes()), table.iov(cluster_bytes()));
+    if (filled) filled = co_await file_.co_pwritev(place, table.iov(cluster_bytes()));
+  } else if (run.fresh) {
+    // Only the file's length has to reach this far.
+    uint8_t zero[512] = {};
+    const IoVector last(zero, sizeof zero);
+    filled = co_await file_.co_pwritev(ByteRange(place.end() - sizeof zero, sizeof zero), last);
+  } else {
+    filled = co_await file_.co_pwrite_zeroes(place, false);
+  }
+  std::lock_guard lock(mutex_);
+  if (!filled || (l1_[l1_index] & kCopied) != 0) {
+    free_later(run.offset, cluster_bytes(), FreeReason::kNever);
+    co_return filled;
+  }
+  for (uint64_t at = place.offset; at < place.end(); at += l2_.slice_bytes()) l2_.drop(at);
+  l1_[l1_index] = run.offset | kCopied;
+  l1_changed(l1_index);
+  mark_meta(run.offset, cluster_bytes(), Meta::kActiveL2);
+  if (old != 0) {
+    unmark_meta(old, cluster_bytes());
+    free_later(old, cluster_bytes(), FreeReason::kOther);
+  }
+  co_return Result<>();
+}
+
+/// A longer L1 table for `entries`; the header names it when it is complete.
+CoResult<> Image::co_grow_l1(uint64_t entries) {
+  if (entries <= l1_.size()) co_return Result<>();
+  if (entries * 8 > kMaxL1Bytes) co_return fail(EFBIG, "L1 size too big");
+  co_await or_return(co_await co_checkpoint(true));
+  const uint64_t bytes = cluster_ceil(entries * 8);
+  auto claim_table = [&] { return allocate_contiguous(bytes >> header_.cluster_bits); };
+  const Run run = co_await or_return(co_await co_step<Run>(claim_table));
+  co_await or_return(co_await co_checkpoint(true));
+  std::vector<uint64_t> bigger = l1_;
+  bigger.resize(bytes / 8);
+  const std::vector<bool> all(bigger.size() / kSectorEntries + 1, true);
+  Result<> written = co_await co_write_table(run.offset, bigger, all);
+  if (written) written = co_await file_.co_flush();
+  const Header before = header_;
+  if (written) {
+    header_.l1_offset = run.offset;
+    header_.l1_entries = static_cast<uint32_t>(entries);
+    written = co_await co_write_header();
+    if (written) written = co_await file_.co_flush();
+  }
+  std::lock_guard lock(mutex_);
+  if (!written) {
+    header_ = before;
+    free_later(run.offset, bytes, FreeReason::kNever);
+    co_return written;
+  }
+  unmark_meta(before.l1_offset, l1_.size() * 8);
+  free_later(before.l1_offset, cluster_ceil(l1_.size() * 8), FreeReason::kOther);
+  l1_.resize(entries);
+  l1_dirty_.assign(l1_.size() / kSectorEntries + 1, false);
+  mark_meta(run.offset, bytes, Meta::kActiveL1);
+  co_return Result<>();
+}
+
+}  // namespace rhea::qcow2

@@ -1,0 +1,44 @@
+// The qcow2 driver's node: turns guest requests into steps on the tables and requests to the file.
+#pragma once
+
+#include "block/drivers/qcow2/image.h"
+
+namespace rhea::qcow2 {
+
+class Qcow2Node final : public BlockDriverState {
+ public:
+  Qcow2Node() : image_(name(), file_, data_) {}
+
+  uint32_t file_role(const OptionTree& options) const override;
+  CoResult<> co_open(OpenContext& ctx) override;
+  CoResult<> co_close() override;
+  void refresh_limits(BlockLimits& limits) const override;
+
+  CoResult<> co_preadv(ByteRange range, IoVector iov) override;
+  CoResult<> co_pwritev(ByteRange range, IoVector iov) override;
+  CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override;
+  CoResult<> co_pdiscard(ByteRange range) override;
+  CoResult<> co_pwrite_compressed(ByteRange range, IoVector iov) override;
+  CoResult<> co_flush() override;
+  CoResult<BlockStatus> co_block_status(ByteRange range) override;
+  CoResult<uint64_t> co_getlength() override { co_return image_.header().virtual_bytes; }
+  CoResult<> co_truncate(uint64_t bytes) override;
+
+  Image& image() { return image_; }
+
+ private:
+  Result<ImageOptions> take_options(OptionTree& options);
+  CoResult<Header> co_read_header();
+  CoResult<> co_read_general(ByteRange range, IoVector iov);
+  CoResult<> co_read_run(const Mapping& m, ByteRange range, IoVector iov);
+  CoResult<> co_read_compressed(uint64_t entry, ByteRange range, IoVector iov);
+  CoResult<> co_write_plan(WritePlan& plan, IoVector iov);
+  CoResult<> co_write_with_surroundings(const WritePlan& plan, IoVector iov);
+  CoResult<> co_before_allocating();
+  CoResult<> co_shrink(uint64_t bytes);
+
+  BdrvChild data_;  ///< the external data file, if the image has one
+  Image image_;
+};
+
+}  // namespace rhea::qcow2
