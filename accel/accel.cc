@@ -3,6 +3,7 @@
 #include "accel/accel_internal.h"
 #include "accel/kvm/kvm_accel.h"
 #include "accel/qtest/qtest_accel.h"
+#include "util/byteorder.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -27,6 +28,17 @@ const AccelKind* find_kind(std::string_view name) {
 
 void set_machine_accelerator(Accelerator* accel) {
   current_machine_accelerator = accel;
+}
+
+Result<> inject_lint1_nmi(Vcpu& vcpu) {
+  constexpr size_t kLint1 = 0x360;
+  constexpr uint32_t kMasked = 0x10000, kMode = 0x700, kNmi = 0x400;  // SDM 3, 11.5.1
+  const X86State state = TRY(vcpu.get_state());
+  if (state.lapic.size() >= kLint1 + 4) {
+    const auto entry = load_le<uint32_t>(&state.lapic[kLint1]);
+    if ((entry & kMasked) != 0 || (entry & kMode) != kNmi) return {};
+  }
+  return vcpu.inject_nmi();
 }
 
 Accelerator* machine_accelerator() {

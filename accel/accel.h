@@ -154,6 +154,10 @@ std::string accelerators_help();
 /// in init().
 Accelerator* machine_accelerator();
 
+/// The NMI that the board's button raises: through input LINT1 of the vCPU's local APIC, where it is lost if
+/// the guest has not programmed that as an NMI.
+Result<> inject_lint1_nmi(Vcpu& vcpu);
+
 /// `info cpus`: one line a vCPU.
 std::string info_cpus_text(unsigned current);
 /// `info registers` (all: with the "CPU#n" headings of `-a`).

@@ -53,6 +53,24 @@ Result<> qmp_system_powerdown(QmpContext& ctx) {
   return {};
 }
 
+Result<> qmp_system_wakeup(QmpContext& ctx) {
+  return ctx.vm.wake_up(WakeupReason::kOther);
+}
+
+Result<> qmp_set_action(QmpContext& ctx, SetActionArgs args) {
+  VmActions& on = ctx.vm.actions();
+  on.reboot = args.reboot.value_or(on.reboot);
+  on.shutdown = args.shutdown.value_or(on.shutdown);
+  on.panic = args.panic.value_or(on.panic);
+  on.watchdog = args.watchdog.value_or(on.watchdog);
+  return {};
+}
+
+Result<> qmp_watchdog_set_action(QmpContext& ctx, WatchdogSetActionArgs args) {
+  ctx.vm.actions().watchdog = args.action;
+  return {};
+}
+
 Result<NameInfo> qmp_query_name(QmpContext& ctx) {
   NameInfo info;
   if (!ctx.vm.name().empty()) info.name = ctx.vm.name();

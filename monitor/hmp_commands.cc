@@ -61,6 +61,18 @@ Result<> hmp_system_powerdown(HmpCall& call) {
   return qmp_system_powerdown(call.ctx);
 }
 
+Result<> hmp_system_wakeup(HmpCall& call) {
+  return qmp_system_wakeup(call.ctx);
+}
+
+Result<> hmp_watchdog_action(HmpCall& call) {
+  WatchdogSetActionArgs args;
+  const std::optional<WatchdogAction> action = from_string<WatchdogAction>(call.str("action"));
+  if (!action) return fail(EINVAL, "Parameter 'action' does not accept value '", call.str("action"), "'");
+  args.action = *action;
+  return qmp_watchdog_set_action(call.ctx, std::move(args));
+}
+
 Result<> hmp_info_version(HmpCall& call) {
   call.print(kQemuMajor, ".", kQemuMinor, ".", kQemuMicro, " (", package_version(), ")\n");
   return {};
@@ -98,6 +110,9 @@ constexpr HmpCommand kCommands[] = {
     {"cont|c", "", "", "resume emulation", hmp_cont},
     {"system_reset", "", "", "reset the system", hmp_system_reset},
     {"system_powerdown", "", "", "send system power down event", hmp_system_powerdown},
+    {"system_wakeup", "", "", "wakeup guest from suspend", hmp_system_wakeup},
+    {"watchdog_action", "action:s", "[reset|shutdown|poweroff|pause|debug|none|inject-nmi]",
+     "change watchdog action", hmp_watchdog_action},
     {"info version", "", "", "show the version of QEMU", hmp_info_version},
     {"info status", "", "", "show the current VM status (running|paused)", hmp_info_status},
     {"info name", "", "", "show the current VM name", hmp_info_name},

@@ -1,6 +1,7 @@
 // VmControl: what the control plane may ask of the virtual machine as a whole. system/ implements it.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "qapi/qapi_types_runstate.h"
@@ -8,6 +9,17 @@
 #include "util/result.h"
 
 namespace rhea {
+
+/// What is done when the guest does something (-action, set-action).
+struct VmActions {
+  RebootAction reboot = RebootAction::kReset;
+  ShutdownAction shutdown = ShutdownAction::kPoweroff;
+  PanicAction panic = PanicAction::kShutdown;
+  WatchdogAction watchdog = WatchdogAction::kReset;
+};
+
+/// What has woken a sleeping guest.
+enum class WakeupReason : uint8_t { kRtc, kPmTimer, kOther };
 
 /// Main thread, unless a member says otherwise.
 class VmControl {
@@ -31,10 +43,32 @@ class VmControl {
   /// Presses the power button (event POWERDOWN). Any thread.
   virtual void request_powerdown() = 0;
 
+  /// Stops the virtual CPUs for `state`'s reason (event STOP). At once on the main thread; on a virtual
+  /// CPU's, that one does nothing more and the rest follows. Any thread with the machine lock.
+  virtual void request_stop(RunState state) = 0;
+  /// The guest sleeps (S3, event SUSPEND) until wake_up(). Any thread.
+  virtual void request_suspend() = 0;
+  /// Whether the machine's guest can sleep and be woken.
+  virtual bool can_wake_up() const = 0;
+  /// Ends the guest's sleep (event WAKEUP) soon after; refused with the reason where it does not sleep or
+  /// cannot be woken. Any thread with the machine lock.
+  virtual Result<> wake_up(WakeupReason reason) = 0;
+
+  // The guest has told something: sends the event, and does what actions() say. Any thread with the machine
+  // lock.
+  virtual void guest_panicked(std::optional<GuestPanicInformation> info) = 0;
+  virtual void guest_crashloaded(std::optional<GuestPanicInformation> info) = 0;
+  virtual void watchdog_fired() = 0;
+  VmActions& actions() { return actions_; }
+  const VmActions& actions() const { return actions_; }
+
   /// -name; empty if none was given.
   virtual std::string_view name() const = 0;
   /// -uuid in its 36-character form; all zeros if none was given.
   virtual std::string_view uuid() const = 0;
+
+ private:
+  VmActions actions_;
 };
 
 }  // namespace rhea

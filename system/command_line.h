@@ -8,6 +8,7 @@
 
 #include "accel/accel.h"
 #include "hw/core/machine.h"
+#include "qapi/vm_control.h"
 #include "util/json.h"
 #include "util/value_form.h"
 
@@ -48,7 +49,8 @@ struct CommandLine {
   std::string qtest, qtest_log;
   std::string pidfile;
   bool nodefaults = false, nographic = false;
-  bool start_paused = false, no_reboot = false, no_shutdown = false, daemonize = false;
+  bool start_paused = false, daemonize = false;
+  VmActions actions;
   /// Set where the command line only asked for a text (-help, -device help …): print it and end.
   std::optional<std::string> answer;
 };

@@ -6,6 +6,7 @@
 #include "hw/pci/pci_device.h"
 #include "memory/memory.h"
 #include "qapi/hmp_registry.h"
+#include "qapi/qapi_commands_machine.h"
 #include "qapi/qmp_context.h"
 
 namespace rhea {
@@ -38,7 +39,12 @@ Result<> info_kvm(HmpCall& call) {
   return {};
 }
 
+Result<> hmp_nmi(HmpCall& call) {
+  return qmp_inject_nmi(call.ctx);
+}
+
 constexpr HmpCommand kCommands[] = {
+    {.name = "nmi", .help = "inject an NMI", .run = hmp_nmi},
     {.name = "info mtree",
      .args = "flatview:-f",
      .params = "[-f]",

@@ -1,5 +1,7 @@
-// QMP: query-target.
+// QMP: query-target, query-current-machine, inject-nmi.
+#include "hw/core/machine.h"
 #include "qapi/qapi_commands_machine.h"
+#include "qapi/vm_control.h"
 
 namespace rhea {
 
@@ -7,6 +9,18 @@ Result<TargetInfo> qmp_query_target(QmpContext&) {
   TargetInfo info;
   info.arch = SysEmuTarget::kX8664;
   return info;
+}
+
+Result<CurrentMachineParams> qmp_query_current_machine(QmpContext& ctx) {
+  CurrentMachineParams params;
+  params.wakeup_suspend_support = ctx.vm.can_wake_up();
+  return params;
+}
+
+Result<> qmp_inject_nmi(QmpContext& ctx) {
+  auto* machine = dynamic_cast<Machine*>(ctx.qom.resolve("/machine"));
+  if (machine == nullptr) return fail(ENOTSUP, "machine does not provide NMIs");
+  return machine->inject_nmi();
 }
 
 }  // namespace rhea

@@ -55,6 +55,12 @@ Result<> opt_name(CommandLine& c, std::string_view text);
 Result<> opt_uuid(CommandLine& c, std::string_view text);
 Result<> opt_rtc(CommandLine& c, std::string_view text);
 
+// What the guest's reboot, power-off, panic and watchdog do (action_options.cc).
+Result<> opt_action(CommandLine& c, std::string_view text);
+Result<> opt_watchdog_action(CommandLine& c, std::string_view text);
+Result<> opt_no_reboot(CommandLine& c, std::string_view text);
+Result<> opt_no_shutdown(CommandLine& c, std::string_view text);
+
 // What is connected to it (device_options.cc).
 Result<> opt_object(CommandLine& c, std::string_view text);
 Result<> opt_cdrom(CommandLine& c, std::string_view text);

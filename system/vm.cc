@@ -27,7 +27,7 @@ Failure option_error(std::string_view option, Error error) {
 }
 
 bool by_guest(ShutdownCause cause) {
-  return cause == ShutdownCause::kGuestShutdown || cause == ShutdownCause::kGuestReset;
+  return cause >= ShutdownCause::kGuestShutdown;
 }
 
 }  // namespace
@@ -41,10 +41,11 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
                        .mux_escape = 1,
                        .on_quit = [this] { request_quit(ShutdownCause::kHostUi); }}),
       graph_(loop),
-      device_context_(loop, virtual_clock(), graph_, chardevs_),
+      device_context_(loop, virtual_clock(), graph_, chardevs_, this),
       qmp_context_(graph_, qom_root(), *this, chardevs_),
       drives_(graph_) {
   register_block_drivers(graph_);
+  actions() = options_.actions;
   IsaDebugExit::default_on_exit = [this](int code) { request_exit(code); };
 }
 
@@ -301,19 +302,27 @@ void Vm::request_exit(int code) {
 }
 
 void Vm::handle_requests() {
+  if (suspend_request_.exchange(false)) do_suspend();
   if (const int cause = shutdown_request_.exchange(kNoCause); cause != kNoCause)
-    do_shutdown(static_cast<ShutdownCause>(cause));
+    if (do_shutdown(static_cast<ShutdownCause>(cause))) return;
   if (const int cause = reset_request_.exchange(kNoCause); cause != kNoCause)
     do_reset(static_cast<ShutdownCause>(cause));
+  if (const int reason = wakeup_request_.exchange(kNoCause); reason != kNoCause)
+    do_wake_up(static_cast<WakeupReason>(reason));
   if (powerdown_request_.exchange(false)) {
     qapi_event_send_powerdown();
     if (machine_ != nullptr) machine_->press_power_button();
   }
+  if (const int state = stop_request_.exchange(kNoCause); state != kNoCause)
+    stop_and_drain(static_cast<RunState>(state));
   if (error_request_.exchange(false)) stop_as(RunState::kInternalError);
 }
 
 void Vm::do_reset(ShutdownCause cause) {
-  if (options_.no_reboot && cause == ShutdownCause::kGuestReset) return do_shutdown(cause);
+  if (actions().reboot == RebootAction::kShutdown && cause != ShutdownCause::kSubsystemReset) {
+    do_shutdown(cause);
+    return;
+  }
   if (accel_ == nullptr || machine_ == nullptr || resetting_) return;
   accel_->stop_vcpus();
   resetting_ = true;
@@ -338,13 +347,19 @@ CoResult<> Vm::co_reset(ShutdownCause cause) {
 
 bool Vm::ends_the_process(ShutdownCause cause) const {
   if (cause == ShutdownCause::kHostQmpQuit || cause == ShutdownCause::kHostSignal) return true;
-  return !options_.no_shutdown;
+  return actions().shutdown == ShutdownAction::kPoweroff;
 }
 
-void Vm::do_shutdown(ShutdownCause cause) {
+/// True if the process ends.
+bool Vm::do_shutdown(ShutdownCause cause) {
   qapi_event_send_shutdown(by_guest(cause), cause);
-  if (ends_the_process(cause)) return loop_.stop();
-  stop_as(RunState::kShutdown);
+  if (!ends_the_process(cause)) {
+    stop_and_drain(RunState::kShutdown);
+    return false;
+  }
+  if (cause == ShutdownCause::kGuestPanic && actions().panic == PanicAction::kExitFailure) exit_code_ = 1;
+  loop_.stop();
+  return true;
 }
 
 Result<> Vm::start_qtest() {

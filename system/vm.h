@@ -42,6 +42,13 @@ class Vm final : public VmControl {
   void request_quit(ShutdownCause cause) override;
   void request_reset(ShutdownCause cause) override;
   void request_powerdown() override;
+  void request_stop(RunState state) override;
+  void request_suspend() override;
+  bool can_wake_up() const override { return machine_ != nullptr && machine_->can_wake_up(); }
+  Result<> wake_up(WakeupReason reason) override;
+  void guest_panicked(std::optional<GuestPanicInformation> info) override;
+  void guest_crashloaded(std::optional<GuestPanicInformation> info) override;
+  void watchdog_fired() override;
   std::string_view name() const override { return options_.config.guest_name; }
   std::string_view uuid() const override { return uuid_text_; }
 
@@ -63,8 +70,12 @@ class Vm final : public VmControl {
   void handle_requests();
   void do_reset(ShutdownCause cause);
   CoResult<> co_reset(ShutdownCause cause);
-  void do_shutdown(ShutdownCause cause);
+  bool do_shutdown(ShutdownCause cause);
   bool ends_the_process(ShutdownCause cause) const;
+  void do_suspend();
+  void do_wake_up(WakeupReason reason);
+  CoResult<> co_wake_up(WakeupReason reason);
+  void stop_and_drain(RunState state);
   void kick();
 
   AioContext& loop_;
@@ -84,6 +95,8 @@ class Vm final : public VmControl {
 
   // Requests, taken by the main loop. One of a kind is enough; the first cause counts.
   static constexpr int kNoCause = -1;
+  std::atomic<int> stop_request_{kNoCause}, wakeup_request_{kNoCause};
+  std::atomic<bool> suspend_request_{false};
   std::atomic<int> shutdown_request_{kNoCause};
   std::atomic<int> reset_request_{kNoCause};
   std::atomic<bool> powerdown_request_{false};

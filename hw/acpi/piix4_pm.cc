@@ -39,6 +39,9 @@ Result<> Piix4Pm::do_realize() {
   for (unsigned at = 0x58; at < 0x5c; ++at) write_mask()[at] = 0xff;
   acpi_ =
       std::make_unique<AcpiFixedHardware>(*loop, *clock, sci, [this](unsigned type) { enter_sleep(type); });
+  acpi_->on_timer = [this] {
+    if (on_wake_event) on_wake_event(WakeupReason::kPmTimer);
+  };
   pm_window_ = MemoryRegion::container("piix4-pm", 64);
   acpi_->map_registers(*pm_window_);
   pm_window_->set_enabled(false);

@@ -4,6 +4,7 @@
 
 #include "hw/acpi/pm1.h"
 #include "hw/pci/pci_device.h"
+#include "qapi/vm_control.h"
 
 namespace rhea {
 
@@ -22,6 +23,8 @@ class Piix4Pm final : public PciDevice {
   std::function<void()> on_soft_off;      ///< the guest powered itself off (S5)
   std::function<void()> on_suspend;       ///< S3
   std::function<void()> on_suspend_disk;  ///< S4
+  /// Something has happened that wakes a sleeping guest.
+  std::function<void(WakeupReason)> on_wake_event;
 
   AcpiFixedHardware& acpi() { return *acpi_; }
   void reset() override;

@@ -28,7 +28,7 @@ AcpiFixedHardware::AcpiFixedHardware(AioContext& loop, Clock& clock, IrqLine sci
     : clock_(clock),
       sci_(sci),
       enter_sleep_(std::move(enter_sleep)),
-      overflow_timer_(loop, clock, [this] { update(); }) {}
+      overflow_timer_(loop, clock, [this] { timer_overflowed(); }) {}
 
 void AcpiFixedHardware::map_registers(MemoryRegion& container) {
   constexpr AccessRules kWord{.valid_min = 1, .valid_max = 2, .impl_min = 1, .impl_max = 2};
@@ -59,6 +59,21 @@ void AcpiFixedHardware::schedule_overflow() {
 
 void AcpiFixedHardware::refresh_timer_status() {
   if (ticks_of(clock_.now_ns()) >= state.overflow_ticks) state.status |= kTimerStatus;
+}
+
+void AcpiFixedHardware::timer_overflowed() {
+  update();
+  if (on_timer) on_timer();
+}
+
+// ACPI 4.8.3.1.1: WAK_STS is set with the status of the event; a power button press stands for events without
+// a status bit of their own.
+void AcpiFixedHardware::report_wakeup(WakeupReason reason) {
+  state.status |= kWakeStatus;
+  state.status |= reason == WakeupReason::kRtc       ? kRtcStatus
+                  : reason == WakeupReason::kPmTimer ? kTimerStatus
+                                                     : kPowerButton;
+  update();
 }
 
 void AcpiFixedHardware::update() {

@@ -9,6 +9,7 @@
 #include "hw/core/irq.h"
 #include "memory/memory.h"
 #include "migration/vmstate/vmstate.h"
+#include "qapi/vm_control.h"
 #include "util/aio_context.h"
 #include "util/byteorder.h"
 
@@ -46,6 +47,10 @@ class AcpiFixedHardware {
   /// Raises GPE `n` (0..15).
   void raise_gpe(unsigned n);
   void set_sci_enabled(bool on);
+  /// Shows what has woken the guest: after the reset that a wake-up is.
+  void report_wakeup(WakeupReason reason);
+  /// Called when the timer's bit 23 changes and the guest is to be told.
+  std::function<void()> on_timer;
   /// Recomputes the SCI line and arms the timer: after a load.
   void update();
 
@@ -64,6 +69,7 @@ class AcpiFixedHardware {
   uint64_t gpe_read(uint64_t offset, unsigned size);
   void gpe_write(uint64_t offset, uint64_t value, unsigned size);
   void refresh_timer_status();
+  void timer_overflowed();
   void schedule_overflow();
 
   Clock& clock_;

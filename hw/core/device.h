@@ -23,15 +23,18 @@ class BlockGraph;
 class Bus;
 class ChardevSet;
 class Clock;
+class VmControl;
 
 /// What devices are connected to on the host's side. Outlives every device.
 struct DeviceContext {
-  DeviceContext(AioContext& loop, Clock& guest_clock, BlockGraph& graph, ChardevSet& chardevs)
-      : main_loop(loop), clock(guest_clock), block(graph), chars(chardevs) {}
+  DeviceContext(AioContext& loop, Clock& guest_clock, BlockGraph& graph, ChardevSet& chardevs,
+                VmControl* vm_control = nullptr)
+      : main_loop(loop), clock(guest_clock), block(graph), chars(chardevs), vm(vm_control) {}
   AioContext& main_loop;
   Clock& clock;  ///< the guest's time
   BlockGraph& block;
   ChardevSet& chars;
+  VmControl* vm;  ///< null where no machine stands around the devices (unit tests)
 };
 
 class Device : public Object, public IrqSink {

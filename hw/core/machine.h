@@ -15,6 +15,7 @@ class Accelerator;
 class CharFrontend;
 class Machine;
 class VmControl;
+enum class WakeupReason : uint8_t;
 
 /// -smp. Products agree: sockets * dies * cores * threads == max_cpus.
 struct SmpTopology {
@@ -100,6 +101,14 @@ class Machine : public Object {
   virtual void reset();
   /// The power button.
   virtual void press_power_button() {}
+  /// Whether the guest can sleep (S3) and be woken.
+  virtual bool can_wake_up() const { return false; }
+  /// The guest sleeps from now on. vCPUs are stopped.
+  virtual void suspend() {}
+  /// Puts devices and CPUs to the state in which a woken machine starts. vCPUs are stopped.
+  virtual void wake_up(WakeupReason) { reset(); }
+  /// Raises a non-maskable interrupt on all processors; fails where there are none.
+  virtual Result<> inject_nmi() { return fail(ENOTSUP, "machine does not provide NMIs"); }
   virtual const MachineClass& machine_class() const = 0;
 
   // Properties common to machines; -machine sets them.

@@ -33,8 +33,10 @@ struct AcpiConfig {
   bool keyboard = true;  // i8042 with keyboard and mouse
   bool fw_cfg = true;
   bool hpet = false;
-  bool s3 = false;  // suspend to RAM offered
-  bool s4 = true;   // suspend to disk offered, SLP_TYP 2
+  bool s3 = false;      // suspend to RAM offered
+  uint8_t s4_type = 2;  // SLP_TYP of S4
+  std::optional<uint16_t> pvpanic_port;
+  bool s4 = true;  // suspend to disk offered, SLP_TYP 2
   AcpiIdentity identity;
 };
 

@@ -124,6 +124,17 @@ Term mouse_device() {
                         name("_CRS", resource_template({irq(1 << 12)}))});
 }
 
+// docs/specs/pvpanic: the methods read which events count and tell of one.
+Term pvpanic_device(uint16_t port) {
+  return device("PEVT",
+                {name("_HID", str("QEMU0001")), name("_STA", num(kPresent)),
+                 name("_CRS", resource_template({io(port, port, 1, 1)})),
+                 operation_region("PEOR", Space::kIo, num(port), num(1)),
+                 field("PEOR", Access::kByte, Lock::kNo, Update::kPreserve, {{"PEPT", 8}}),
+                 method("RDPT", 0, Serialize::kNo, {store(named("PEPT"), local(0)), return_(local(0))}),
+                 method("WRPT", 1, Serialize::kNo, {store(arg(0), named("PEPT"))})});
+}
+
 Term isa_bridge(const AcpiConfig& config) {
   TermList body{name("_ADR", num(0x0001'0000)),
                 operation_region("PIRC", Space::kPciConfig, num(0x60), num(kPirqs))};
@@ -132,6 +143,7 @@ Term isa_bridge(const AcpiConfig& config) {
   for (unsigned i = 0; i < config.serial_ports.size() && i < 2; i++) {
     if (config.serial_ports[i]) body.add(serial_port(i));
   }
+  if (config.pvpanic_port) body.add(pvpanic_device(*config.pvpanic_port));
   return device("ISA", body);
 }
 
@@ -204,7 +216,7 @@ Bytes build_dsdt_body(const AcpiConfig& config) {
   if (config.hpet) system_bus.add(hpet_device());
   TermList root{scope("\\_SB", system_bus), gpe_scope()};
   if (config.s3) root.add(sleep_state(3, 1));
-  if (config.s4) root.add(sleep_state(4, 2));
+  if (config.s4) root.add(sleep_state(4, config.s4_type));
   root.add(sleep_state(5, 0));
   return root.bytes();
 }

@@ -56,7 +56,7 @@ Result<> add_acpi(FwCfgStore& s, std::function<AcpiConfig()> config) {
 Result<> add_sleep_states(FwCfgStore& s, const FwCfgConfig& c) {
   auto state = [](bool offered, uint8_t type) { return static_cast<uint8_t>((offered ? 0x80 : 0) | type); };
   return s.add_file("etc/system-states",
-                    {state(true, 0), 0, 0, state(c.s3, 1), state(c.s4, 2), state(true, 0)});
+                    {state(true, 0), 0, 0, state(c.s3, 1), state(c.s4, c.s4_type), state(true, 0)});
 }
 
 Result<> add_boot(FwCfgStore& s, const FwCfgConfig& c) {

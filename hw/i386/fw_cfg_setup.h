@@ -40,6 +40,7 @@ struct FwCfgConfig {
   bool graphics = true;
   std::optional<uint16_t> serial_console_port;  // SeaBIOS shows its output there; 0x3f8 without graphics
   bool s3 = false, s4 = true;                   // must agree with the ACPI tables
+  uint8_t s4_type = 2;                          // SLP_TYP of S4
   bool irq0_override = true;                    // IRQ 0 arrives at I/O APIC input 2
   std::optional<uint64_t> msr_feature_control;  // value for IA32_FEATURE_CONTROL, if guests get VMX
   FwCfgBoot boot;

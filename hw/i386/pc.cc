@@ -25,14 +25,17 @@
 #include "hw/misc/debug_exit.h"
 #include "hw/misc/misc_types.h"
 #include "hw/misc/port92.h"
+#include "hw/misc/pvpanic.h"
 #include "hw/nvram/fw_cfg.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/rtc/rtc_types.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/pcspk.h"
 #include "hw/timer/timer_types.h"
+#include "hw/watchdog/watchdog_types.h"
 #include "memory/backend.h"
 #include "qapi/qapi_events_machine.h"
+#include "qapi/qapi_events_runstate.h"
 #include "qapi/vm_control.h"
 #include "target/i386/kvm_devices.h"
 #include "target/i386/x86_cpu.h"
@@ -58,6 +61,16 @@ uint16_t apic_id_limit(const Accelerator& accel) {
   uint32_t limit = 0;
   for (const auto& vcpu : accel.vcpus()) limit = std::max(limit, vcpu->apic_id() + 1);
   return static_cast<uint16_t>(limit);
+}
+
+/// The first device of this class; null if there is none.
+template <class T>
+T* find_device(Object& root) {
+  T* found = nullptr;
+  for_each_device(root, [&](Device& d) {
+    if (found == nullptr) found = dynamic_cast<T*>(&d);
+  });
+  return found;
 }
 
 /// A board with a lot of RAM leaves a full GiB below 4 GiB to PCI, so that the rest is GiB-aligned.
@@ -258,8 +271,14 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
     d.clock = &context.devices.clock;
     d.sci = gsi_[kSciIrq];
     d.on_soft_off = [&vm] { vm.request_quit(ShutdownCause::kGuestShutdown); };
-    d.on_suspend_disk = d.on_soft_off;
-    d.disable_s3 = 1;  // no wake-up event source yet, so the tables do not offer it
+    d.on_suspend = [&vm] { vm.request_suspend(); };
+    d.on_suspend_disk = [&vm] {
+      qapi_event_send_suspend_disk();
+      vm.request_quit(ShutdownCause::kGuestShutdown);
+    };
+    d.on_wake_event = [&vm](WakeupReason reason) {
+      if (vm.run_state() == RunState::kSuspended) std::ignore = vm.wake_up(reason);
+    };
     d.set_devfn(pci::devfn(1, 3));
   };
   pm_ = co_await or_return(co_await co_add<Piix4Pm>(context, &pci(), wire_pm));
@@ -281,9 +300,15 @@ CoResult<> PcMachine::co_build_legacy(MachineContext& context) {
   std::function<void(Mc146818&)> wire_rtc = [&](Mc146818& d) {
     d.options = context.config.rtc;
     d.base_year = 0;  // the century stands in CMOS byte 0x32
+    d.on_alarm = [this, &vm] {
+      const bool wakes = pm_ != nullptr && (pm_->acpi().state.enable & AcpiFixedHardware::kRtcStatus) != 0;
+      if (wakes && vm.run_state() == RunState::kSuspended) std::ignore = vm.wake_up(WakeupReason::kRtc);
+    };
     d.on_change = [&d](int64_t offset_s) { qapi_event_send_rtc_change(offset_s, d.path()); };
   };
   rtc_ = co_await or_return(co_await co_add<Mc146818>(context, isa, wire_rtc));
+  add_link("rtc_state", "isa-device", [this] { return static_cast<Object*>(rtc_); });
+  add_alias("rtc-time", *rtc_, "date");
   std::function<void(I8042&)> wire_keyboard = [&](I8042& d) { d.on_reset_request = reset; };
   co_await or_return(co_await co_add<I8042>(context, isa, wire_keyboard));
   std::function<void(Port92&)> wire_port92 = [&](Port92& d) { d.on_reset_request = reset; };
@@ -373,7 +398,9 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
   f.graphics = graphics && c.graphics;
   const bool have_serial = !c.serial_chardevs.empty() && !c.serial_chardevs[0].empty();
   if (!f.graphics && have_serial) f.serial_console_port = kFirstSerialPort;
-  f.s3 = false;
+  f.s3 = pm_ != nullptr && pm_->disable_s3 == 0;
+  f.s4 = pm_ != nullptr && pm_->disable_s4 == 0;
+  f.s4_type = pm_ != nullptr ? pm_->s4_val : 2;
   f.boot.order = TRY(boot_paths(*this));
   f.boot.strict = c.boot.strict;
   f.boot.menu = c.boot.menu;
@@ -392,6 +419,8 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
     }
   }
   if (pm_ != nullptr) f.acpi = [this] { return acpi_config(); };
+  if (const IsaPvpanic* panic = find_device<IsaPvpanic>(*this))
+    f.user_files.push_back({.name = "etc/pvpanic-port", .data = ByteBuffer().le(panic->ioport, 2).take()});
   if (!c.kernel.empty())
     f.linux_boot = TRY(load_linux_boot(c.kernel, c.initrd, c.append, below_4g_));
   else if (!c.initrd.empty() || !c.append.empty())
@@ -405,9 +434,12 @@ AcpiConfig PcMachine::acpi_config() const {
   a.ram_below_4g = below_4g_;
   for (size_t i = 0; i < std::min<size_t>(context_->config.serial_chardevs.size(), 2); ++i)
     a.serial_ports.push_back(!context_->config.serial_chardevs[i].empty());
+  if (const IsaPvpanic* panic = find_device<IsaPvpanic>(*const_cast<PcMachine*>(this)))
+    a.pvpanic_port = panic->ioport;
   a.hpet = false;
-  a.s3 = false;
+  a.s3 = pm_->disable_s3 == 0;
   a.s4 = pm_->disable_s4 == 0;
+  a.s4_type = pm_->s4_val;
   return a;
 }
 
@@ -428,6 +460,25 @@ void PcMachine::press_power_button() {
   if (pm_ != nullptr) pm_->acpi().press_power_button();
 }
 
+bool PcMachine::can_wake_up() const {
+  return pm_ != nullptr;
+}
+
+void PcMachine::suspend() {
+  constexpr uint8_t kShutdownStatus = 0x0f, kResume = 0xfe;  // firmware's: what the next start is
+  rtc_->set_cmos(kShutdownStatus, kResume);
+}
+
+void PcMachine::wake_up(WakeupReason reason) {
+  reset();
+  if (pm_ != nullptr) pm_->acpi().report_wakeup(reason);
+}
+
+Result<> PcMachine::inject_nmi() {
+  for (const auto& vcpu : context_->accel.vcpus()) TRY(inject_lint1_nmi(*vcpu));
+  return {};
+}
+
 void register_pc_types() {
   machine_classes().push_back(&PcMachine::kClass);
   auto& registry = TypeRegistry::instance();
@@ -442,6 +493,7 @@ void register_pc_types() {
   register_misc_types(registry);
   register_rtc_types(registry);
   register_timer_types(registry);
+  register_watchdog_types(registry);
 }
 
 }  // namespace rhea

@@ -27,6 +27,10 @@ class PcMachine final : public Machine {
   CoResult<> co_finish(MachineContext& context) override;
   void reset() override;
   void press_power_button() override;
+  bool can_wake_up() const override;
+  void suspend() override;
+  void wake_up(WakeupReason reason) override;
+  Result<> inject_nmi() override;
 
   // Properties.
   OnOffAuto vmport = OnOffAuto::kAuto;

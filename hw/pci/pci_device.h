@@ -106,6 +106,22 @@ class PciDevice : public Device {
   int intx_driven_ = 0;  ///< what the bus sees
 };
 
+/// The PCI part of function `D` in its own description: QEMU's name for the field differs between devices.
+template <class D>
+constexpr VMStateField pci_device_field(const char* name) {
+  return {.name = name,
+          .save =
+              [](const void* o, StateWriter& out, const VMStateField& self) {
+                PciDevice* part = const_cast<D*>(static_cast<const D*>(o));
+                vmstate_save(*self.nested, part, out);
+              },
+          .load = [](void* o, StateReader& in, const VMStateField& self, int) -> Result<> {
+            PciDevice* part = static_cast<D*>(o);
+            return vmstate_load(*self.nested, part, in, self.nested->version);
+          },
+          .nested = &PciDevice::kPciVmState};
+}
+
 /// "IDE controller" for a class number; null if it has no name here.
 const char* pci_class_description(uint16_t class_id);
 

@@ -53,6 +53,7 @@ Result<> Mc146818::do_realize() {
   state.cmos[kD] = kVrt;
   set_guest_time(wall_s + base_difference_s_, 0);
   load_time_bytes(guest_seconds());
+  add_value("date", "struct tm", [this] { return guest_date(); });
   add_ports(iobase, 2, io_, "rtc", {.impl_max = 1});
   return {};
 }
@@ -70,7 +71,7 @@ void Mc146818::reset() {
   state.irq_coalesced = 0;
   nmi_masked_ = false;
   irq_line.lower();
-  schedule_periodic(true);
+  schedule_periodic();
   schedule_update();
 }
 
@@ -182,7 +183,7 @@ void Mc146818::write_status_a(uint8_t value) {
     // The first update comes half a second after the divider chain starts.
     set_guest_time(time_from_bytes(), was_reset ? kSecondNs / 2 : 0);
   }
-  if (rate_changed) schedule_periodic(true);
+  if (rate_changed) schedule_periodic();
   schedule_update();
 }
 
@@ -200,7 +201,7 @@ void Mc146818::write_status_b(uint8_t value) {
   } else if (running() && ((old ^ value) & (kBinary | k24Hours)) != 0) {
     shown_s_ = INT64_MIN;  // the same time, shown in the new format
   }
-  if (((old ^ value) & kPie) != 0) schedule_periodic(true);
+  if (((old ^ value) & kPie) != 0) schedule_periodic();
   const uint8_t flags = state.cmos[kC] & (kPf | kAf | kUf);
   if ((flags & value) != 0) {
     set_flags(flags);

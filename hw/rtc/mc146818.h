@@ -51,6 +51,8 @@ class Mc146818 final : public IsaDevice {
   /// it then differs from the base).
   RtcOptions options;
   std::function<void(int64_t offset_s)> on_change;
+  /// An alarm has come that the guest wants to be interrupted for.
+  std::function<void()> on_alarm;
   /// Replaces the ISA line (HPET legacy routing, or a kernel's pin). Unset: the bus's line `irq`.
   IrqLine irq_line;
 
@@ -59,6 +61,10 @@ class Mc146818 final : public IsaDevice {
   uint8_t cmos(uint8_t index) const { return state.cmos[index & 0x7f]; }
   /// The time the guest would read now.
   CivilTime guest_time() const;
+  /// The same as QOM shows it: the fields of C's struct tm.
+  Json guest_date() const;
+  /// Forgets the periodic interrupts that are to be made up for.
+  void forget_lost_ticks() { state.irq_coalesced = 0; }
   /// True while the guest masks NMI through bit 7 of port 0x70.
   bool nmi_masked() const { return nmi_masked_; }
 
@@ -104,7 +110,7 @@ class Mc146818 final : public IsaDevice {
   void schedule_update();
   void updated();
   uint32_t period_ticks() const;
-  void schedule_periodic(bool restart);
+  void schedule_periodic();
   void ticked();
   void set_flags(uint8_t flags);
 

@@ -85,7 +85,9 @@ void Mc146818::schedule_update() {
 }
 
 void Mc146818::updated() {
+  const bool alarm_seen = (state.cmos[kC] & kAf) != 0;
   catch_up();
+  if (!alarm_seen && (state.cmos[kC] & state.cmos[kB] & kAf) != 0 && on_alarm) on_alarm();
   schedule_update();
 }
 
@@ -99,31 +101,38 @@ uint32_t Mc146818::period_ticks() const {
   return 1u << ((rate <= 2 ? rate + 7 : rate) - 1);
 }
 
-void Mc146818::schedule_periodic(bool restart) {
+/// A period counts from the last interrupt, also when the guest has changed its length since.
+void Mc146818::schedule_periodic() {
   if (!periodic_timer_) return;
-  const uint32_t ticks = period_ticks();
-  state.period = ticks;
-  if (restart) state.irq_coalesced = 0;
+  const uint32_t before = state.period;
+  const uint32_t ticks = (state.cmos[kB] & kPie) != 0 ? period_ticks() : 0;
   const int64_t now_ticks = ticks_of(clock_->now_ns());
-  if (ticks == 0 || (state.cmos[kB] & kPie) == 0) {
+  state.period = ticks;
+  if (before != ticks) state.irq_coalesced = 0;
+  if (ticks == 0) {
     periodic_timer_->cancel();
-    seen_period_ = ticks == 0 ? 0 : now_ticks / ticks;
+    seen_period_ = period_ticks() == 0 ? 0 : now_ticks / period_ticks();
     return;
   }
-  state.next_periodic_ns = ns_of_ticks((now_ticks / ticks + 1) * ticks);
+  int64_t last = now_ticks;
+  if (before != 0) last = std::clamp(ticks_of(state.next_periodic_ns) - before, now_ticks - ticks, now_ticks);
+  state.next_periodic_ns = ns_of_ticks(last + ticks);
   periodic_timer_->arm(state.next_periodic_ns);
 }
 
 void Mc146818::ticked() {
-  const uint32_t ticks = period_ticks();
-  if (ticks != 0 && lost_tick_policy == LostTickPolicy::kSlew) {
-    const int64_t late = ticks_of(clock_->now_ns() - state.next_periodic_ns) / ticks;
-    const int64_t lost = (late > 0 ? late : 0) + ((state.cmos[kC] & kPf) != 0 ? 1 : 0);
+  const uint32_t ticks = state.period;
+  if (ticks == 0) return;
+  const int64_t due = ticks_of(state.next_periodic_ns);
+  const int64_t late = std::max<int64_t>((ticks_of(clock_->now_ns()) - due) / ticks, 0);  // periods
+  if (lost_tick_policy == LostTickPolicy::kSlew) {
+    const int64_t lost = late + ((state.cmos[kC] & kPf) != 0 ? 1 : 0);
     constexpr int64_t kMaxLost = 1 << 20;
     state.irq_coalesced = static_cast<uint32_t>(std::min(kMaxLost, state.irq_coalesced + lost));
   }
   set_flags(kPf);
-  schedule_periodic(false);
+  state.next_periodic_ns = ns_of_ticks(due + (late + 1) * ticks);
+  periodic_timer_->arm(state.next_periodic_ns);
 }
 
 }  // namespace rhea

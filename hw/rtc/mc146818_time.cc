@@ -7,8 +7,9 @@ namespace rhea {
 using namespace rtc;
 
 namespace {
-// Update cycle of a 32.768 kHz oscillator, 1984 us, and the 244 us warning before it (data sheet, table 3).
-constexpr int64_t kUpdateNs = 2'228'000;
+// UIP warns for 8 periods of the 32.768 kHz oscillator (t_BUC, 244 us); the update that follows takes no
+// time.
+constexpr int64_t kUpdateNs = 8 * kSecondNs / kOscillatorHz;
 // More than the registers can tell, little enough to compute with: some 31000 years.
 constexpr int64_t kMaxSeconds = 1'000'000'000'000;
 
@@ -45,6 +46,16 @@ void Mc146818::set_guest_time(int64_t unix_s, int64_t subsecond) {
 
 CivilTime Mc146818::guest_time() const {
   return civil_from_unix(running() ? guest_seconds() : time_from_bytes());
+}
+
+Json Mc146818::guest_date() const {
+  const CivilTime t = guest_time();
+  return Json::object({{"tm_year", t.year - 1900},
+                       {"tm_mon", t.month - 1},
+                       {"tm_mday", t.day},
+                       {"tm_hour", t.hour},
+                       {"tm_min", t.minute},
+                       {"tm_sec", t.second}});
 }
 
 uint8_t Mc146818::encode(int value) const {
@@ -142,7 +153,7 @@ Result<> Mc146818::after_load(void* object, int version) {
   rtc.shown_s_ = INT64_MIN;
   rtc.seen_s_ = rtc.guest_seconds();
   rtc.irq_line.set((s.cmos[kC] & kIrqf) != 0);
-  rtc.schedule_periodic(true);
+  rtc.schedule_periodic();
   rtc.schedule_update();
   return {};
 }

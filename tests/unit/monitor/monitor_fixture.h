@@ -30,6 +30,13 @@ class FakeVm final : public VmControl {
   void request_quit(ShutdownCause) override { log += "quit "; }
   void request_reset(ShutdownCause) override { log += "reset "; }
   void request_powerdown() override { log += "powerdown "; }
+  void request_stop(RunState reason) override { state = reason; }
+  void request_suspend() override { state = RunState::kSuspended; }
+  bool can_wake_up() const override { return false; }
+  Result<> wake_up(WakeupReason) override { return {}; }
+  void guest_panicked(std::optional<GuestPanicInformation>) override { log += "panic "; }
+  void guest_crashloaded(std::optional<GuestPanicInformation>) override { log += "crashloaded "; }
+  void watchdog_fired() override { log += "watchdog "; }
   std::string_view name() const override { return vm_name; }
   std::string_view uuid() const override { return "00000000-0000-0000-0000-000000000000"; }
 
