@@ -34,6 +34,9 @@ struct VcpuConfig {
   unsigned index = 0;  ///< counts up from 0; 0 is the bootstrap processor
   uint32_t apic_id = 0;
   CpuidTable cpuid;
+  std::vector<X86Msr> feature_msrs;  ///< read-only registers that tell features; the others are the host's
+  uint64_t tsc_khz = 0;              ///< 0: the host's
+  bool hyperv_synic = false, hyperv_evmcs = false;
 };
 
 /// A virtual CPU. Belongs to its accelerator. Main thread with the machine lock, except where noted.
@@ -43,6 +46,7 @@ class Vcpu {
   unsigned index() const { return config_.index; }
   uint32_t apic_id() const { return config_.apic_id; }
   const CpuidTable& cpuid() const { return config_.cpuid; }
+  const VcpuConfig& config() const { return config_; }
   /// The host's id of its thread. Any thread.
   virtual int thread_id() const = 0;
   /// Runs `fn` on the vCPU's thread, out of the guest, and waits for it; the guest's other vCPUs go on. The
@@ -74,6 +78,13 @@ class Accelerator {
   virtual Result<> init(AccelCallbacks callbacks) = 0;
   /// What CPUID may say here; null: anything.
   virtual const CpuidTable* supported_cpuid() const { return nullptr; }
+  /// What CPUID may say of Hyper-V's enlightenments; empty if there are none.
+  virtual const CpuidTable& supported_hyperv_cpuid() const {
+    static const CpuidTable kNone;
+    return kNone;
+  }
+  /// The value of MSR `index`, one that tells features, at its most; 0 if it has none.
+  virtual uint64_t feature_msr(uint32_t) const { return 0; }
   virtual unsigned max_vcpus() const = 0;
 
   /// Makes PIC, I/O APIC, local APICs and, if `pit`, the 8254 in the kernel. Before the first vCPU. Fails if

@@ -29,6 +29,8 @@ class KvmAccel final : public Accelerator {
   bool runs_guest() const override { return true; }
   Result<> init(AccelCallbacks callbacks) override;
   const CpuidTable* supported_cpuid() const override { return &supported_; }
+  const CpuidTable& supported_hyperv_cpuid() const override { return hyperv_; }
+  uint64_t feature_msr(uint32_t index) const override;
   unsigned max_vcpus() const override { return max_vcpus_; }
   bool wants_irqchip() const override { return irqchip_ == nullptr; }
   Result<> create_irqchip(bool pit) override;
@@ -46,6 +48,7 @@ class KvmAccel final : public Accelerator {
 
  private:
   Result<> check_capabilities();
+  Result<CpuidTable> read_cpuid_list(unsigned long request, std::string_view name) const;
   Result<> read_supported_cpuid();
   void adjust_supported_cpuid();
   CpuidLeaf* supported_leaf(uint32_t function);
@@ -55,7 +58,7 @@ class KvmAccel final : public Accelerator {
 
   UniqueFd kvm_, vm_;
   KvmShared shared_;
-  CpuidTable supported_;
+  CpuidTable supported_, hyperv_;
   unsigned max_vcpus_ = 1;
   std::unique_ptr<KvmIrqchip> irqchip_;
   std::unique_ptr<KvmMemory> memory_;
@@ -107,22 +110,32 @@ Result<> KvmAccel::open() {
   return read_supported_cpuid();
 }
 
-Result<> KvmAccel::read_supported_cpuid() {
+Result<CpuidTable> KvmAccel::read_cpuid_list(unsigned long request, std::string_view name) const {
   for (size_t count = 128; count <= 4096; count *= 2) {
     KvmArray<kvm_cpuid2, kvm_cpuid_entry2> table(count);
     table->nent = static_cast<uint32_t>(count);
-    int r = kvm_ioctl(kvm_.get(), KVM_GET_SUPPORTED_CPUID, table.get());
+    int r = kvm_ioctl(kvm_.get(), request, table.get());
     if (r == -E2BIG) continue;
-    if (r < 0) return fail_errno(-r, "KVM: KVM_GET_SUPPORTED_CPUID failed");
+    if (r < 0) return fail_errno(-r, "KVM: ", name, " failed");
+    CpuidTable list;
     for (uint32_t i = 0; i < table->nent; ++i) {
       const kvm_cpuid_entry2& e = table->entries[i];
-      supported_.push_back({e.function, e.index, (e.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) != 0, e.eax,
-                            e.ebx, e.ecx, e.edx});
+      list.push_back({e.function, e.index, (e.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) != 0, e.eax, e.ebx,
+                      e.ecx, e.edx});
     }
-    adjust_supported_cpuid();
-    return {};
+    return list;
   }
   return fail(E2BIG, "KVM: the list of CPUID leaves has no end");
+}
+
+Result<> KvmAccel::read_supported_cpuid() {
+  supported_ = TRY(read_cpuid_list(KVM_GET_SUPPORTED_CPUID, "KVM_GET_SUPPORTED_CPUID"));
+  adjust_supported_cpuid();
+  if (kvm_capability(kvm_.get(), KVM_CAP_SYS_HYPERV_CPUID) != 0)
+    if (Result<CpuidTable> list = read_cpuid_list(KVM_GET_SUPPORTED_HV_CPUID, "KVM_GET_SUPPORTED_HV_CPUID"))
+      hyperv_ =
+          std::move(*list);  // without it no enlightenment can be had, which is said when one is asked for
+  return {};
 }
 
 CpuidLeaf* KvmAccel::supported_leaf(uint32_t function) {
@@ -141,6 +154,14 @@ void KvmAccel::adjust_supported_cpuid() {
     if (CpuidLeaf* extended = supported_leaf(0x80000001)) extended->edx |= leaf->edx & kAmdSharedEdx;
   }
   if (CpuidLeaf* leaf = supported_leaf(6)) leaf->eax |= kArat;
+}
+
+uint64_t KvmAccel::feature_msr(uint32_t index) const {
+  if (kvm_capability(kvm_.get(), KVM_CAP_GET_MSR_FEATURES) == 0) return 0;
+  KvmArray<kvm_msrs, kvm_msr_entry> list(1);
+  list->nmsrs = 1;
+  list->entries[0].index = index;
+  return kvm_ioctl(kvm_.get(), KVM_GET_MSRS, list.get()) == 1 ? list->entries[0].data : 0;
 }
 
 Result<> KvmAccel::init(AccelCallbacks callbacks) {

@@ -84,8 +84,47 @@ Result<> KvmVcpu::open() {
   void* area = mmap(nullptr, shared_.run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
   if (area == MAP_FAILED) return fail_errno(errno, "KVM: mapping the vCPU failed");
   run_ = static_cast<kvm_run*>(area);
+  TRY(enable_hyperv());
   TRY(set_cpuid());
+  TRY(set_tsc_frequency());
+  set_feature_msrs();
   return {};
+}
+
+Result<> KvmVcpu::enable_hyperv() {
+  kvm_enable_cap cap{};
+  cap.cap = KVM_CAP_HYPERV_SYNIC2;
+  if (config().hyperv_synic) TRY(kvm_call(fd_.get(), KVM_ENABLE_CAP, "enabling KVM_CAP_HYPERV_SYNIC2", &cap));
+  uint16_t version = 0;
+  cap.cap = KVM_CAP_HYPERV_ENLIGHTENED_VMCS;
+  cap.args[0] = reinterpret_cast<uintptr_t>(&version);
+  if (config().hyperv_evmcs)
+    TRY(kvm_call(fd_.get(), KVM_ENABLE_CAP, "enabling KVM_CAP_HYPERV_ENLIGHTENED_VMCS", &cap));
+  return {};
+}
+
+Result<> KvmVcpu::set_tsc_frequency() {
+  if (config().tsc_khz == 0) return {};
+  Result<int> set =
+      kvm_call(fd_.get(), KVM_SET_TSC_KHZ, "KVM_SET_TSC_KHZ", static_cast<unsigned long>(config().tsc_khz));
+  if (set) return {};
+  const int current = kvm_ioctl(fd_.get(), KVM_GET_TSC_KHZ, 0ul);
+  if (current > 0 && static_cast<uint64_t>(current) == config().tsc_khz) return {};
+  return fail(ENOTSUP, "TSC frequency mismatch between VM (", config().tsc_khz, " kHz) and host (", current,
+              " kHz), and TSC scaling unavailable");
+}
+
+/// A host may refuse what it said it could; then the guest sees the host's value.
+void KvmVcpu::set_feature_msrs() {
+  for (const X86Msr& msr : config().feature_msrs) {
+    KvmArray<kvm_msrs, kvm_msr_entry> list(1);
+    list->nmsrs = 1;
+    list->entries[0].index = msr.index;
+    list->entries[0].data = msr.value;
+    if (kvm_ioctl(fd_.get(), KVM_SET_MSRS, list.get()) != 1 && index() == 0)
+      warn_report(
+          str_cat("KVM does not take the value ", hex(msr.value), " of feature MSR ", hex(msr.index)));
+  }
 }
 
 Result<> KvmVcpu::set_cpuid() {

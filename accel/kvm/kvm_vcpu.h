@@ -59,7 +59,10 @@ class KvmVcpu final : public Vcpu {
   };
   KvmVcpu(KvmShared& shared, VcpuConfig config) : Vcpu(std::move(config)), shared_(shared) {}
   Result<> open();
+  Result<> enable_hyperv();
   Result<> set_cpuid();
+  Result<> set_tsc_frequency();
+  void set_feature_msrs();
   void start_thread(Result<>& opened);
   void thread_main(Result<>& opened);
   bool wait_for_turn();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "qom/globals.h"
+
 namespace rhea {
 
 namespace {
@@ -145,6 +147,7 @@ Result<std::shared_ptr<Device>> make_device(std::string_view type, const Json& p
   if (info == nullptr || info->create == nullptr || !info->is_a("device"))
     return fail(EINVAL, "'", type, "' is not a valid device model name");
   auto device = std::static_pointer_cast<Device>(info->create());
+  TRY(apply_global_properties(*device));
   if (properties.is_object())
     for (const auto& [key, value] : properties.as_object()) TRY(device->set_property(key, value, form));
   return device;

@@ -206,7 +206,8 @@ Result<> PcMachine::build_cpus(MachineContext& context) {
   if (context.accel.wants_irqchip()) TRY(context.accel.create_irqchip(pit));
   const std::string model = context.config.cpu_model.empty() ? "qemu64" : context.config.cpu_model;
   Object& parent = qom_root().container("/machine/unattached");
-  TRY(create_cpus(context.accel, context.config.smp, model, parent));
+  const X86CpuModel* named = TRY(apply_cpu_option(model));
+  TRY(create_cpus(context.accel, context.config.smp, *named, parent));
   return create_kernel_devices(context.accel, parent);
 }
 

@@ -1,187 +1,137 @@
-// Bits: Intel SDM volume 2 (CPUID); AMD APM volume 3, appendix E; Documentation/virt/kvm/x86/cpuid.rst.
 #include "target/i386/cpu_features.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "target/i386/cpu_feature_table.h"
 #include "util/str.h"
 
 namespace rhea {
 
 namespace {
 
-constexpr const char* kNone = nullptr;
+constexpr uint64_t kAll = ~uint64_t{0};
+constexpr uint64_t kAll32 = 0xffff'ffff;
 
+constexpr FeatureWordInfo leaf(uint32_t function, CpuidRegister reg) {
+  return {.function = function, .index = 0, .indexed = false, .reg = reg};
+}
+constexpr FeatureWordInfo subleaf(uint32_t function, uint32_t index, CpuidRegister reg) {
+  return {.function = function, .index = index, .indexed = true, .reg = reg};
+}
+constexpr FeatureWordInfo msr(uint32_t number) {
+  return {.function = number, .index = 0, .indexed = false, .reg = CpuidRegister::kEax};
+}
+constexpr FeatureWordInfo unmigratable(FeatureWordInfo info, uint64_t bits) {
+  info.unmigratable = bits;
+  return info;
+}
+constexpr FeatureWordInfo not_automatic(FeatureWordInfo info, uint64_t bits) {
+  info.not_automatic = bits;
+  return info;
+}
+
+using enum CpuidRegister;
+constexpr uint64_t kInvtsc = 1u << 8, kTopoext = 1u << 22;
+
+/// In the order of FeatureWord.
 constexpr FeatureWordInfo kWords[kFeatureWords] = {
-    {.function = 1,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEdx,
-     .names = {"fpu",  "vme",  "de",   "pse", "tsc",  "msr", "pae",   "mce", "cx8",     "apic", kNone,
-               "sep",  "mtrr", "pge",  "mca", "cmov", "pat", "pse36", "pn",  "clflush", kNone,  "ds",
-               "acpi", "mmx",  "fxsr", "sse", "sse2", "ss",  "ht",    "tm",  "ia64",    "pbe"}},
-    {.function = 1,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEcx,
-     .names = {"pni",          "pclmulqdq", "dtes64", "monitor", "ds-cpl", "vmx",    "smx",    "est",
-               "tm2",          "ssse3",     "cid",    kNone,     "fma",    "cx16",   "xtpr",   "pdcm",
-               kNone,          "pcid",      "dca",    "sse4.1",  "sse4.2", "x2apic", "movbe",  "popcnt",
-               "tsc-deadline", "aes",       "xsave",  kNone,     "avx",    "f16c",   "rdrand", "hypervisor"}},
-    {.function = 7,
-     .index = 0,
-     .indexed = true,
-     .reg = CpuidRegister::kEbx,
-     .names = {"fsgsbase",   "tsc-adjust", "sgx",        "bmi1",     "hle",      "avx2",     kNone,
-               "smep",       "bmi2",       "erms",       "invpcid",  "rtm",      kNone,      kNone,
-               "mpx",        kNone,        "avx512f",    "avx512dq", "rdseed",   "adx",      "smap",
-               "avx512ifma", "pcommit",    "clflushopt", "clwb",     "intel-pt", "avx512pf", "avx512er",
-               "avx512cd",   "sha-ni",     "avx512bw",   "avx512vl"}},
-    {.function = 7,
-     .index = 0,
-     .indexed = true,
-     .reg = CpuidRegister::kEcx,
-     .names = {kNone,        "avx512vbmi",  "umip",         "pku",       kNone,
-               "waitpkg",    "avx512vbmi2", kNone,          "gfni",      "vaes",
-               "vpclmulqdq", "avx512vnni",  "avx512bitalg", kNone,       "avx512-vpopcntdq",
-               kNone,        "la57",        kNone,          kNone,       kNone,
-               kNone,        kNone,         "rdpid",        kNone,       "bus-lock-detect",
-               "cldemote",   kNone,         "movdiri",      "movdir64b", kNone,
-               "sgxlc",      "pks"}},
-    {.function = 7,
-     .index = 0,
-     .indexed = true,
-     .reg = CpuidRegister::kEdx,
-     .names = {kNone,
-               kNone,
-               "avx512-4vnniw",
-               "avx512-4fmaps",
-               "fsrm",
-               kNone,
-               kNone,
-               kNone,
-               "avx512-vp2intersect",
-               kNone,
-               "md-clear",
-               kNone,
-               kNone,
-               kNone,
-               "serialize",
-               kNone,
-               "tsx-ldtrk",
-               kNone,
-               kNone,
-               "arch-lbr",
-               kNone,
-               kNone,
-               "amx-bf16",
-               "avx512-fp16",
-               "amx-tile",
-               "amx-int8",
-               "spec-ctrl",
-               "stibp",
-               "flush-l1d",
-               "arch-capabilities",
-               "core-capability",
-               "ssbd"}},
-    {.function = 7,
-     .index = 1,
-     .indexed = true,
-     .reg = CpuidRegister::kEax,
-     .names = {kNone, kNone, kNone, kNone, "avx-vnni", "avx512-bf16"}},
-    {.function = 0x80000001,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEdx,
-     .names = {kNone, kNone,      kNone,     kNone,     kNone, kNone, kNone,      kNone,
-               kNone, kNone,      kNone,     "syscall", kNone, kNone, kNone,      kNone,
-               kNone, kNone,      kNone,     "mp",      "nx",  kNone, "mmxext",   kNone,
-               kNone, "fxsr-opt", "pdpe1gb", "rdtscp",  kNone, "lm",  "3dnowext", "3dnow"}},
-    {.function = 0x80000001,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEcx,
-     .names = {"lahf-lm", "cmp-legacy", "svm",         "extapic",       "cr8legacy",
-               "abm",     "sse4a",      "misalignsse", "3dnowprefetch", "osvw",
-               "ibs",     "xop",        "skinit",      "wdt",           kNone,
-               "lwp",     "fma4",       "tce",         kNone,           "nodeid-msr",
-               kNone,     "tbm",        "topoext",     "perfctr-core",  "perfctr-nb"}},
-    {.function = 0x80000007,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEdx,
-     .names = {kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, "invtsc"},
-     .unmigratable = 1u << 8},
-    {.function = 0x80000008,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEbx,
-     .names = {"clzero",   kNone,       "xsaveerptr", kNone,       kNone,     kNone,
-               kNone,      kNone,       kNone,        "wbnoinvd",  kNone,     kNone,
-               "ibpb",     kNone,       "ibrs",       "amd-stibp", kNone,     "stibp-always-on",
-               kNone,      kNone,       kNone,        kNone,       kNone,     kNone,
-               "amd-ssbd", "virt-ssbd", "amd-no-ssb", kNone,       "amd-psfd"}},
-    {.function = 0x40000001,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEax,
-     .names = {"kvmclock",
-               "kvm-nopiodelay",
-               "kvm-mmu",
-               kNone,
-               "kvm-asyncpf",
-               "kvm-steal-time",
-               "kvm-pv-eoi",
-               "kvm-pv-unhalt",
-               kNone,
-               "kvm-pv-tlb-flush",
-               "kvm-asyncpf-vmexit",
-               "kvm-pv-ipi",
-               "kvm-poll-control",
-               "kvm-pv-sched-yield",
-               "kvm-asyncpf-int",
-               "kvm-msi-ext-dest-id",
-               kNone,
-               kNone,
-               kNone,
-               kNone,
-               kNone,
-               kNone,
-               kNone,
-               kNone,
-               "kvmclock-stable-bit"}},
-    {.function = 0x8000000a,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEdx,
-     .names = {"npt", "lbrv", "svm-lock", "nrip-save", "tsc-scale", "vmcb-clean", "flushbyasid",
-               "decodeassists", kNone, kNone, "pause-filter", kNone, "pfthreshold", "avic", kNone,
-               "v-vmsave-vmload", "vgif"}},
-    {.function = 0xd,
-     .index = 1,
-     .indexed = true,
-     .reg = CpuidRegister::kEax,
-     .names = {"xsaveopt", "xsavec", "xgetbv1", "xsaves", "xfd"}},
-    {.function = 6,
-     .index = 0,
-     .indexed = false,
-     .reg = CpuidRegister::kEax,
-     .names = {kNone, kNone, "arat"}},
-};
+    leaf(1, kEdx), leaf(1, kEcx), subleaf(7, 0, kEbx), subleaf(7, 0, kEcx), subleaf(7, 0, kEdx),
+    subleaf(7, 1, kEax), leaf(0x80000001, kEdx), not_automatic(leaf(0x80000001, kEcx), kTopoext),
+    unmigratable(leaf(0x80000007, kEdx), kInvtsc), leaf(0x80000008, kEbx), leaf(0xc0000001, kEdx),
+    leaf(0x40000001, kEax), not_automatic(leaf(0x40000001, kEdx), kAll32), leaf(0x8000000a, kEdx),
+    subleaf(0xd, 1, kEax), leaf(6, kEax), subleaf(0xd, 0, kEax), subleaf(0xd, 0, kEdx),
+    subleaf(0x14, 0, kEcx), subleaf(0x12, 0, kEax), subleaf(0x12, 0, kEbx), subleaf(0x12, 1, kEax),
+    subleaf(0xd, 1, kEcx), subleaf(0xd, 1, kEdx), msr(0x10a), msr(0xcf),
+    // What counters there are depends on the host: performance monitoring has its own switch.
+    not_automatic(msr(0x345), kAll), msr(0x48d), msr(0x48e), msr(0x48b), msr(0x48f), msr(0x490), msr(0x485),
+    msr(0x48c), msr(0x480), msr(0x491)};
 
-struct OldName {
-  std::string_view old, now;
+constexpr FeatureBit kVmx{FeatureWord::k1Ecx, 5}, kSvmBit{FeatureWord::k80000001Ecx, 2};
+constexpr FeatureBit kArch{FeatureWord::k7Edx, 29}, kCore{FeatureWord::k7Edx, 30};
+constexpr FeatureBit kPdcm{FeatureWord::k1Ecx, 15}, kLongMode{FeatureWord::k80000001Edx, 29};
+constexpr FeatureBit kPt{FeatureWord::k7Ebx, 25}, kMpx{FeatureWord::k7Ebx, 14};
+constexpr FeatureBit kEpt{FeatureWord::kVmxSecondary, 1}, kVpid{FeatureWord::kVmxSecondary, 5};
+
+/// What needs what, a word after the words it depends on (SDM 3, appendix A; AMD APM 2, 15).
+constexpr FeatureDependency kDependencies[] = {
+    {kArch, FeatureWord::kArchCapabilities, kAll},
+    {kCore, FeatureWord::kCoreCapability, kAll},
+    {kPdcm, FeatureWord::kPerfCapabilities, kAll},
+    {kVmx, FeatureWord::kVmxProcbased, kAll},
+    {kVmx, FeatureWord::kVmxPinbased, kAll},
+    {kVmx, FeatureWord::kVmxExit, kAll},
+    {kVmx, FeatureWord::kVmxEntry, kAll},
+    {kVmx, FeatureWord::kVmxMisc, kAll},
+    {kVmx, FeatureWord::kVmxBasic, kAll},
+    {kLongMode, FeatureWord::kVmxEntry, 1u << 9},  // IA-32e mode guest
+    {{FeatureWord::kVmxProcbased, 31}, FeatureWord::kVmxSecondary, kAll},
+    {{FeatureWord::kXsave, 3}, FeatureWord::kVmxSecondary, 1u << 20},  // XSAVES
+    {{FeatureWord::k1Ecx, 30}, FeatureWord::kVmxSecondary, 1u << 11},  // RDRAND
+    {{FeatureWord::k7Ebx, 10}, FeatureWord::kVmxSecondary, 1u << 12},  // INVPCID
+    {kMpx, FeatureWord::kVmxExit, 1u << 23},
+    {kMpx, FeatureWord::kVmxEntry, 1u << 16},
+    {{FeatureWord::k7Ebx, 18}, FeatureWord::kVmxSecondary, 1u << 16},  // RDSEED
+    {kPt, FeatureWord::k14Ecx, kAll},
+    {{FeatureWord::k80000001Edx, 27}, FeatureWord::kVmxSecondary, 1u << 3},  // RDTSCP
+    {kEpt, FeatureWord::kVmxSecondary, 1u << 7},                             // unrestricted guest
+    {kEpt, FeatureWord::kVmxEptVpid, kAll32},
+    {kVpid, FeatureWord::kVmxEptVpid, kAll32 << 32},
+    {{FeatureWord::kVmxSecondary, 13}, FeatureWord::kVmxFunc, kAll},
+    {kSvmBit, FeatureWord::kSvm, kAll},
 };
-constexpr OldName kOldNames[] = {{"sse3", "pni"},       {"sse4-1", "sse4.1"},
-                                 {"sse4-2", "sse4.2"},  {"pclmuldq", "pclmulqdq"},
-                                 {"ffxsr", "fxsr-opt"}, {"i64", "lm"},
-                                 {"xd", "nx"},          {"hv-spinlock-retries", "hv-spinlocks"}};
 
 constexpr std::string_view kRegisterNames[] = {"EAX", "EBX", "ECX", "EDX"};
+
+std::string upper_hex(uint32_t number, int digits) {
+  std::string text = hex(number, digits);
+  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'a' ? static_cast<char>(c - 32) : c; });
+  return text;
+}
 
 }  // namespace
 
 const FeatureWordInfo& feature_word(FeatureWord word) {
   return kWords[static_cast<size_t>(word)];
+}
+
+std::span<const FeatureName> feature_names() {
+  return kFeatureNames;
+}
+
+std::span<const FeatureAlias> feature_aliases() {
+  return kFeatureAliases;
+}
+
+std::span<const FeatureDependency> feature_dependencies() {
+  return kDependencies;
+}
+
+uint64_t named_bits(FeatureWord word) {
+  static const auto all = [] {
+    FeatureBits bits{};
+    for (const FeatureName& f : kFeatureNames) bits[static_cast<size_t>(f.word)] |= uint64_t{1} << f.bit;
+    return bits;
+  }();
+  return all[static_cast<size_t>(word)];
+}
+
+const FeatureName* find_feature(std::string_view name) {
+  static const auto sorted = [] {
+    std::vector<const FeatureName*> list;
+    for (const FeatureName& f : kFeatureNames) list.push_back(&f);
+    std::ranges::stable_sort(list, {}, [](const FeatureName* f) { return std::string_view(f->name); });
+    return list;
+  }();
+  auto at = std::ranges::lower_bound(sorted, name, {},
+                                     [](const FeatureName* f) { return std::string_view(f->name); });
+  return at != sorted.end() && name == (*at)->name ? *at : nullptr;
+}
+
+const char* feature_name(FeatureWord word, unsigned bit) {
+  for (const FeatureName& f : kFeatureNames)
+    if (f.word == word && f.bit == bit) return f.name;
+  return nullptr;
 }
 
 uint32_t& feature_register(CpuidLeaf& leaf, FeatureWord word) {
@@ -205,19 +155,18 @@ uint32_t features_in(const CpuidTable& table, FeatureWord word) {
 
 std::string canonical_feature_name(std::string_view name) {
   std::string text(name);
-  std::replace(text.begin(), text.end(), '_', '-');
-  for (const OldName& o : kOldNames)
-    if (text == o.old) return std::string(o.now);
-  return text;
+  std::ranges::replace(text, '_', '-');
+  for (const FeatureAlias& a : kFeatureAliases)
+    if (text == a.old) return a.now;
+  return text == "hv-apicv" ? "hv-avic" : text;
 }
 
 std::string feature_text(FeatureWord word, unsigned bit) {
   const FeatureWordInfo& info = feature_word(word);
-  std::string function = hex(info.function, 2);
-  std::transform(function.begin(), function.end(), function.begin(),
-                 [](char c) { return c >= 'a' ? c - 32 : c; });
-  std::string text = str_cat("CPUID.", function, "H:", kRegisterNames[static_cast<size_t>(info.reg)]);
-  if (info.names[bit] != nullptr) str_append(text, ".", info.names[bit]);
+  std::string text = is_msr(word) ? str_cat("MSR(", upper_hex(info.function, 1), "H)")
+                                  : str_cat("CPUID.", upper_hex(info.function, 2),
+                                            "H:", kRegisterNames[static_cast<size_t>(info.reg)]);
+  if (const char* name = feature_name(word, bit)) str_append(text, ".", name);
   str_append(text, " [bit ", bit, "]");
   return text;
 }

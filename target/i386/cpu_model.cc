@@ -3,96 +3,174 @@
 #include <algorithm>
 #include <bit>
 
+#include "target/i386/cpu_model_data.h"
 #include "util/str.h"
 
 namespace rhea {
 
 namespace {
 
-constexpr const char* kIntel = "GenuineIntel";
 constexpr const char* kAmd = "AuthenticAMD";
-constexpr const char* kVirtualName = "QEMU Virtual CPU version 2.5+";
-
-template <class... B>
-constexpr uint32_t bits(B... b) {
-  return (0u | ... | (1u << b));
-}
-
-// Leaf 1 EDX: what 64-bit systems expect of a Pentium Pro and later: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP
-// PGE CMOV PAT MMX FXSR SSE SSE2.
-constexpr uint32_t kBasicEdx = bits(0, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 23, 24, 25, 26);
-constexpr uint32_t kMtrrEtc = bits(12, 19, 14, 17);  // MTRR CLFLUSH MCA PSE36
-constexpr uint32_t kVme = bits(1);
-constexpr uint32_t kAmdShared = 0x0183f3ff;       // EDX bits that 0x80000001 repeats
-constexpr uint32_t kLongMode = bits(29, 11, 20);  // LM SYSCALL NX
-constexpr uint32_t kSse3 = bits(0), kCx16 = bits(13);
-constexpr uint32_t kLahfLm = bits(0), kSvm = bits(2);
-
-constexpr FeatureBits words(uint32_t edx, uint32_t ecx, uint32_t extended_edx, uint32_t extended_ecx) {
-  FeatureBits f{};
-  f[static_cast<size_t>(FeatureWord::k1Edx)] = edx;
-  f[static_cast<size_t>(FeatureWord::k1Ecx)] = ecx;
-  f[static_cast<size_t>(FeatureWord::k80000001Edx)] = extended_edx;
-  f[static_cast<size_t>(FeatureWord::k80000001Ecx)] = extended_ecx;
-  return f;
-}
-
-constexpr FeatureBits kQemu64 =
-    words(kBasicEdx | kMtrrEtc, kSse3 | kCx16, (kBasicEdx & kAmdShared) | kLongMode, kLahfLm | kSvm);
-
-constexpr CpuModelInfo kModels[] = {
-    {"base", "base CPU model type with no features enabled", nullptr, 0, 0, 0, 0, 0, "", {}},
-    {"host",
-     "processor with all supported host features",
-     nullptr,
-     15,
-     107,
-     1,
-     0xd,
-     0x8000000a,
-     "",
-     {},
-     true,
-     true},
-    {"kvm64", "Common KVM processor", kIntel, 15, 6, 1, 0xd, 0x80000008, "Common KVM processor",
-     words(kBasicEdx | kVme | kMtrrEtc, kSse3 | kCx16, (kBasicEdx & kAmdShared) | kLongMode, 0)},
-    {"max", "Enables all features supported by the accelerator in the current host", kAmd, 15, 107, 1, 0xd,
-     0x8000000a, kVirtualName, kQemu64, true},
-    {"qemu32", kVirtualName, kIntel, 6, 6, 3, 4, 0x80000004, kVirtualName, words(kBasicEdx, kSse3, 0, 0)},
-    {"qemu64", kVirtualName, kAmd, 15, 107, 1, 0xd, 0x8000000a, kVirtualName, kQemu64},
-};
+constexpr const char* kMaxModelId = "QEMU TCG CPU version 2.5+";
+constexpr const char* kByMachine = "(alias configured by machine type)";
 
 unsigned width(unsigned count) {
   return static_cast<unsigned>(std::bit_width(count - 1));
 }
 
-}  // namespace
+template <class F>
+void for_each_word(std::string_view text, F use) {
+  while (!text.empty()) {
+    size_t space = std::min(text.find(' '), text.size());
+    if (space != 0) use(text.substr(0, space));
+    text.remove_prefix(std::min(space + 1, text.size()));
+  }
+}
 
-std::vector<const CpuModelInfo*> cpu_models() {
-  std::vector<const CpuModelInfo*> list;
-  for (const CpuModelInfo& m : kModels) list.push_back(&m);
+/// Applies "fpu -vme": every bit of a name.
+void apply_features(FeatureBits& bits, std::string_view text) {
+  for_each_word(text, [&](std::string_view word) {
+    const bool on = !word.starts_with('-');
+    if (!on) word.remove_prefix(1);
+    const FeatureName* first = find_feature(word);
+    if (first == nullptr) return;  // "model=…"
+    for (const FeatureName& f : feature_names()) {
+      if (f.word != first->word || std::string_view(f.name) != word) continue;
+      uint64_t& reg = bits[static_cast<size_t>(f.word)];
+      reg = on ? reg | uint64_t{1} << f.bit : reg & ~(uint64_t{1} << f.bit);
+    }
+  });
+}
+
+const CpuModelData* find_data(std::string_view name) {
+  for (const CpuModelData& d : cpu_model_data())
+    if (name == d.name) return &d;
+  return nullptr;
+}
+
+FeatureBits first_version(const CpuModelData& data) {
+  FeatureBits bits{};
+  if (data.base != nullptr)
+    if (const CpuModelData* base = find_data(data.base)) bits = first_version(*base);
+  apply_features(bits, data.features);
+  return bits;
+}
+
+CpuCaches caches_of(std::string_view model) {
+  if (model == "EPYC" || model == "Dhyana") return CpuCaches::kEpyc;
+  if (model == "EPYC-Rome") return CpuCaches::kEpycRome;
+  if (model == "EPYC-Milan") return CpuCaches::kEpycMilan;
+  return CpuCaches::kCommon;
+}
+
+std::string type_name_of(std::string_view model) {
+  return str_cat(model, "-x86_64-cpu");
+}
+
+void apply_version(X86CpuModel& info, const CpuVersionData& v) {
+  if (v.model_id != nullptr) info.model_id = v.model_id;
+  if (v.stepping >= 0) info.stepping = static_cast<uint32_t>(v.stepping);
+  for_each_word(v.changes, [&](std::string_view word) {
+    uint64_t number = 0;
+    if (word.starts_with("model=") && parse_u64(word.substr(6), number))
+      info.model = static_cast<uint32_t>(number);
+  });
+}
+
+/// The model by its plain name, by its versions' names, and by the other names these have.
+void add_models(std::vector<X86CpuModel>& list, const CpuModelData& d) {
+  X86CpuModel info;
+  info.vendor = d.vendor;
+  info.family = d.family;
+  info.model = d.model;
+  info.stepping = d.stepping;
+  info.level = d.level;
+  info.xlevel = d.xlevel;
+  info.xlevel2 = d.xlevel2;
+  info.model_id = d.model_id;
+  info.caches = caches_of(d.name);
+  info.data = &d;
+  auto add = [&](std::string name, std::string alias_of, std::string description) {
+    X86CpuModel& made = list.emplace_back(info);
+    made.versioned = alias_of.empty();
+    made.type_name = type_name_of(name);
+    made.name = std::move(name);
+    made.alias_of = std::move(alias_of);
+    made.description = std::move(description);
+  };
+  const std::string first = str_cat(d.name, "-v1");
+  add(d.name, first, kByMachine);
+  add(first, "", info.model_id);
+  for (const CpuVersionData& v : cpu_version_data()) {
+    if (std::string_view(v.model) != d.name) continue;
+    apply_version(info, v);
+    info.version = v.version;
+    const std::string name = str_cat(d.name, "-v", v.version);
+    add(name, "", v.note != nullptr ? str_cat(info.model_id, " [", v.note, "]") : info.model_id);
+    if (v.other_name != nullptr) add(v.other_name, name, str_cat("(alias of ", name, ")"));
+  }
+}
+
+X86CpuModel special_model(const char* name, CpuModelKind kind, const char* description) {
+  X86CpuModel info;
+  info.name = name;
+  info.type_name = type_name_of(name);
+  info.description = description;
+  info.kind = kind;
+  if (kind == CpuModelKind::kBase) return info;
+  info.vendor = kAmd;
+  info.family = 15;
+  info.model = 107;
+  info.stepping = 1;
+  info.model_id = kMaxModelId;
+  return info;
+}
+
+std::vector<X86CpuModel> make_models() {
+  std::vector<X86CpuModel> list;
+  for (const CpuModelData& d : cpu_model_data()) add_models(list, d);
+  std::ranges::sort(list, {}, &X86CpuModel::name);
+  list.push_back(special_model("base", CpuModelKind::kBase, "base CPU model type with no features enabled"));
+  list.push_back(special_model("host", CpuModelKind::kHost, "processor with all supported host features "));
+  list.push_back(special_model("max", CpuModelKind::kMax,
+                               "Enables all features supported by the accelerator in the current host"));
   return list;
 }
 
-const CpuModelInfo* find_cpu_model(std::string_view name) {
-  for (const CpuModelInfo& m : kModels)
+}  // namespace
+
+FeatureBits X86CpuModel::features() const {
+  FeatureBits bits{};
+  if (data == nullptr) return bits;
+  bits = first_version(*data);
+  for (const CpuVersionData& v : cpu_version_data())
+    if (std::string_view(v.model) == data->name && v.version <= version) apply_features(bits, v.changes);
+  apply_features(bits, "hypervisor");
+  return bits;
+}
+
+std::span<const X86CpuModel> cpu_models() {
+  static const auto& list = *new std::vector<X86CpuModel>(make_models());
+  return list;
+}
+
+const X86CpuModel* find_cpu_model(std::string_view name) {
+  for (const X86CpuModel& m : cpu_models())
     if (name == m.name) return &m;
   return nullptr;
 }
 
 std::string cpu_models_help() {
   std::string text = "Available CPUs:\n";
-  for (const CpuModelInfo& m : kModels) {
+  for (const X86CpuModel& m : cpu_models()) {
     std::string name = m.name;
     name.resize(std::max<size_t>(name.size(), 20), ' ');
     str_append(text, "x86 ", name, "  ", m.description, "\n");
   }
   text += "\nRecognized CPUID flags:\n";
   std::vector<std::string> names;
-  for (size_t w = 0; w < kFeatureWords; ++w)
-    for (const char* name : feature_word(static_cast<FeatureWord>(w)).names)
-      if (name != nullptr) names.emplace_back(name);
-  std::sort(names.begin(), names.end());
+  for (const FeatureName& f : feature_names()) names.emplace_back(f.name);
+  std::ranges::sort(names);
   std::string line;
   for (const std::string& name : names) {
     if (line.size() + name.size() > 75) {
@@ -106,29 +184,32 @@ std::string cpu_models_help() {
 }
 
 Result<CpuOption> parse_cpu_option(std::string_view text) {
+  if (text.empty()) return fail(EINVAL, "-cpu option cannot be empty");
   CpuOption option;
   size_t comma = std::min(text.find(','), text.size());
   std::string_view name = text.substr(0, comma);
   option.model = find_cpu_model(name);
   if (option.model == nullptr) return fail(ENOENT, "unable to find CPU model '", name, "'");
-  std::vector<std::pair<std::string, std::string>> plus_minus;  // these win over the others, minus over plus
-  std::vector<std::pair<std::string, std::string>> minus;
   while (comma < text.size()) {
     text.remove_prefix(comma + 1);
     comma = std::min(text.find(','), text.size());
     std::string_view item = text.substr(0, comma);
-    if (item.starts_with('+')) {
-      plus_minus.emplace_back(canonical_feature_name(item.substr(1)), "on");
-    } else if (item.starts_with('-')) {
-      minus.emplace_back(canonical_feature_name(item.substr(1)), "off");
-    } else {
-      size_t equals = item.find('=');
-      std::string value(equals == std::string_view::npos ? "on" : item.substr(equals + 1));
-      option.properties.emplace_back(canonical_feature_name(item.substr(0, equals)), std::move(value));
+    if (item.starts_with('+') || item.starts_with('-')) {
+      (item[0] == '+' ? option.plus : option.minus).push_back(canonical_feature_name(item.substr(1)));
+      continue;
     }
+    size_t equals = item.find('=');
+    std::string value(equals == std::string_view::npos ? "on" : item.substr(equals + 1));
+    std::string key = canonical_feature_name(item.substr(0, equals));
+    if (key.empty()) continue;
+    option.properties.emplace_back(std::move(key), std::move(value));
   }
-  plus_minus.insert(plus_minus.end(), minus.begin(), minus.end());
-  option.properties.insert(option.properties.end(), plus_minus.begin(), plus_minus.end());
+  for (const auto& [key, value] : option.properties)
+    for (const auto* list : {&option.plus, &option.minus})
+      if (std::ranges::find(*list, key) != list->end())
+        option.ambiguous.push_back(str_cat("Ambiguous CPU model string. Don't mix both \"",
+                                           list == &option.plus ? "+" : "-", key, "\" and \"", key, "=",
+                                           value, "\""));
   return option;
 }
 

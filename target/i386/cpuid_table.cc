@@ -49,7 +49,7 @@ class TableBuilder {
   }
 
  private:
-  uint32_t word(FeatureWord w) const { return c_.features[static_cast<size_t>(w)]; }
+  uint32_t word(FeatureWord w) const { return static_cast<uint32_t>(c_.features[static_cast<size_t>(w)]); }
   unsigned threads_per_socket() const { return c_.topology.dies * c_.topology.cores * c_.topology.threads; }
   CpuidLeaf& add(uint32_t function) {
     table_.push_back({.function = function});

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
+#include "target/i386/cpu_model_data.h"
 #include "util/str.h"
 
 namespace rhea {
@@ -10,16 +13,58 @@ namespace {
 TEST(CpuOption, NamesModelAndProperties) {
   CpuOption option =
       parse_cpu_option("qemu64,lahf_lm=off,+sse4_1,-svm,vendor=GenuineIntel,level=4,check").value();
-  EXPECT_STREQ(option.model->name, "qemu64");
-  std::vector<std::pair<std::string, std::string>> want = {{"lahf-lm", "off"}, {"vendor", "GenuineIntel"},
-                                                           {"level", "4"},     {"check", "on"},
-                                                           {"sse4.1", "on"},   {"svm", "off"}};
+  EXPECT_EQ(option.model->name, "qemu64");
+  std::vector<std::pair<std::string, std::string>> want = {
+      {"lahf-lm", "off"}, {"vendor", "GenuineIntel"}, {"level", "4"}, {"check", "on"}};
   EXPECT_EQ(option.properties, want);
+  EXPECT_EQ(option.plus, std::vector<std::string>{"sse4.1"});
+  EXPECT_EQ(option.minus, std::vector<std::string>{"svm"});
+  EXPECT_TRUE(option.ambiguous.empty());
 }
 
 TEST(CpuOption, UnknownModel) {
   EXPECT_EQ(parse_cpu_option("x,+sse").error().message(), "unable to find CPU model 'x'");
-  EXPECT_EQ(parse_cpu_option("").error().message(), "unable to find CPU model ''");
+  EXPECT_EQ(parse_cpu_option("").error().message(), "-cpu option cannot be empty");
+}
+
+TEST(CpuModels, VersionsBuildOnEachOther) {
+  const X86CpuModel* broadwell = find_cpu_model("Broadwell");
+  ASSERT_NE(broadwell, nullptr);
+  EXPECT_EQ(broadwell->alias_of, "Broadwell-v1");
+  EXPECT_EQ(find_cpu_model("Broadwell-noTSX-IBRS")->alias_of, "Broadwell-v4");
+  auto has = [](const char* model, const char* feature) {
+    const FeatureName* f = find_feature(feature);
+    return (find_cpu_model(model)->features()[static_cast<size_t>(f->word)] >> f->bit & 1) != 0;
+  };
+  EXPECT_TRUE(has("Broadwell", "rtm"));
+  EXPECT_FALSE(has("Broadwell-v2", "rtm"));
+  EXPECT_TRUE(has("Broadwell-IBRS", "rtm"));
+  EXPECT_TRUE(has("Broadwell-IBRS", "spec-ctrl"));
+  EXPECT_FALSE(has("Broadwell-v4", "hle"));
+  EXPECT_TRUE(has("Broadwell", "aes")) << "from the models before it";
+  EXPECT_EQ(find_cpu_model("Icelake-Server-v3")->model, 134u);
+  EXPECT_EQ(find_cpu_model("Icelake-Server-v4")->model, 106u);
+  EXPECT_EQ(find_cpu_model("Haswell-v2")->stepping, 1u);
+  EXPECT_EQ(find_cpu_model("Haswell-v3")->stepping, 4u);
+}
+
+/// Every name in the tables is one that is known.
+TEST(CpuModels, SpeakOfKnownFeatures) {
+  for (const CpuModelData& d : cpu_model_data()) {
+    if (d.base != nullptr) {
+      EXPECT_NE(find_cpu_model(d.base), nullptr) << d.name;
+    }
+    std::istringstream words(d.features);
+    for (std::string w; words >> w;)
+      EXPECT_NE(find_feature(w.starts_with('-') ? w.substr(1) : w), nullptr) << d.name << " " << w;
+  }
+  for (const CpuVersionData& v : cpu_version_data()) {
+    EXPECT_NE(find_cpu_model(v.model), nullptr) << v.model;
+    std::istringstream words(v.changes);
+    for (std::string w; words >> w;)
+      EXPECT_TRUE(w.starts_with("model=") || find_feature(w.starts_with('-') ? w.substr(1) : w) != nullptr)
+          << v.model << " " << w;
+  }
 }
 
 TEST(CpuPlace, FieldsTakeTheBitsTheyNeed) {
