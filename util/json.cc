@@ -9,6 +9,8 @@
 
 #include <cmath>
 
+#include "util/utf8.h"
+
 namespace rhea {
 
 double Json::as_double() const {
@@ -77,23 +79,17 @@ bool operator==(const Json& a, const Json& b) {
 
 namespace {
 
-/// Length of the UTF-8 sequence at the start of `s`, 0 if it is malformed, overlong, a surrogate or past
-/// U+10FFFF.
-size_t utf8_length(std::string_view s) {
-  const auto lead = static_cast<unsigned char>(s[0]);
-  size_t n = lead < 0x80                   ? 1
-             : lead >= 0xc2 && lead < 0xe0 ? 2
-             : lead >= 0xe0 && lead < 0xf0 ? 3
-             : lead >= 0xf0 && lead < 0xf5 ? 4
-                                           : 0;
-  if (n == 0 || s.size() < n) return 0;
-  for (size_t i = 1; i < n; ++i)
-    if ((static_cast<unsigned char>(s[i]) & 0xc0) != 0x80) return 0;
-  const auto second = n > 1 ? static_cast<unsigned char>(s[1]) : 0;
-  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) ||
-      (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90))
-    return 0;
-  return n;
+void write_code(std::string& out, unsigned unit) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  out += "\\u";
+  for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[unit >> shift & 15];
+}
+
+/// A code point outside of ASCII, as one or two UTF-16 units.
+void write_code_point(std::string& out, char32_t c) {
+  if (c < 0x10000) return write_code(out, c);
+  write_code(out, 0xd800 + ((c - 0x10000) >> 10));
+  write_code(out, 0xdc00 + ((c - 0x10000) & 0x3ff));
 }
 
 void write_escape(std::string& out, unsigned char c) {
@@ -120,8 +116,7 @@ void write_escape(std::string& out, unsigned char c) {
       out += "\\t";
       return;
     default:
-      str_append(out, "\\u00", hex(c, 2));
-      return;
+      return write_code(out, c);
   }
 }
 
@@ -146,12 +141,10 @@ void json_write_string(std::string& out, std::string_view s) {
     if (c < 0x80) {
       write_escape(out, c);
       s.remove_prefix(1);
-    } else if (size_t n = utf8_length(s); n != 0) {
-      out.append(s.substr(0, n));
-      s.remove_prefix(n);
     } else {
-      out += "\xef\xbf\xbd";
-      s.remove_prefix(1);
+      const Utf8Character next = utf8_decode(s);
+      write_code_point(out, next.length != 0 ? next.code : 0xfffd);
+      s.remove_prefix(next.length != 0 ? next.length : 1);
     }
   }
   out += '"';
@@ -226,6 +219,17 @@ namespace {
 
 namespace rj = rapidjson;
 
+/// False for surrogates standing alone and for code points that are no characters (U+FFFE, U+FDD0 …).
+bool all_characters(std::string_view s) {
+  for (size_t i = 0; i < s.size(); ++i) {
+    if (static_cast<unsigned char>(s[i]) < 0xed) continue;  // neither of them can begin here
+    const Utf8Character c = utf8_decode(s.substr(i));
+    if (c.length == 0 || is_noncharacter(c.code)) return false;
+    i += c.length - 1;
+  }
+  return true;
+}
+
 /// Builds a Json from the reader's events; refuses nesting past the limit and duplicate keys.
 class Builder : public rj::BaseReaderHandler<rj::UTF8<>, Builder> {
  public:
@@ -236,10 +240,13 @@ class Builder : public rj::BaseReaderHandler<rj::UTF8<>, Builder> {
   bool Int64(int64_t n) { return add(n); }
   bool Uint64(uint64_t n) { return add(n); }
   bool Double(double d) { return add(d); }
-  bool String(const char* s, rj::SizeType n, bool) { return add(std::string(s, n)); }
+  bool String(const char* s, rj::SizeType n, bool) {
+    return all_characters({s, n}) && add(std::string(s, n));
+  }
   bool StartObject() { return open(Json::object()); }
   bool StartArray() { return open(Json::array()); }
   bool Key(const char* s, rj::SizeType n, bool) {
+    if (!all_characters({s, n})) return false;
     keys_.back().assign(s, n);
     if (stack_.back().find(keys_.back()) == nullptr) return true;
     error = "JSON parse error, duplicate key";
@@ -254,7 +261,7 @@ class Builder : public rj::BaseReaderHandler<rj::UTF8<>, Builder> {
  private:
   bool open(Json container) {
     if (stack_.size() >= static_cast<size_t>(JsonSplitter::kMaxNesting)) {
-      error = "JSON nesting too deep";
+      error = "JSON nesting depth limit exceeded";
       return false;
     }
     stack_.push_back(std::move(container));
@@ -280,48 +287,18 @@ class Builder : public rj::BaseReaderHandler<rj::UTF8<>, Builder> {
   std::vector<std::string> keys_;
 };
 
-std::string_view error_phrase(rj::ParseErrorCode code) {
-  switch (code) {
-    case rj::kParseErrorDocumentEmpty:
-      return "JSON parse error, expecting value";
-    case rj::kParseErrorDocumentRootNotSingular:
-      return "JSON parse error, unexpected text after the value";
-    case rj::kParseErrorValueInvalid:
-      return "JSON parse error, expecting value";
-    case rj::kParseErrorObjectMissName:
-      return "JSON parse error, key is not a string in object";
-    case rj::kParseErrorObjectMissColon:
-      return "JSON parse error, missing : in object pair";
-    case rj::kParseErrorObjectMissCommaOrCurlyBracket:
-      return "JSON parse error, expected separator in dict";
-    case rj::kParseErrorArrayMissCommaOrSquareBracket:
-      return "JSON parse error, expected separator in list";
-    case rj::kParseErrorStringUnicodeEscapeInvalidHex:
-    case rj::kParseErrorStringUnicodeSurrogateInvalid:
-    case rj::kParseErrorStringEscapeInvalid:
-      return "JSON parse error, invalid escape sequence in string";
-    case rj::kParseErrorStringInvalidEncoding:
-      return "JSON parse error, invalid UTF-8 sequence in string";
+/// What is wrong with `text`, which the reader refused with `result`.
+std::string error_text(const rj::ParseResult& result, std::string_view text) {
+  std::string why = json_diagnose(text);
+  if (!why.empty()) return why;
+  switch (result.Code()) {  // what the syntax allows and we do not
     case rj::kParseErrorNumberTooBig:
       return "JSON parse error, number too big";
+    case rj::kParseErrorStringInvalidEncoding:
+      return "JSON parse error, invalid UTF-8 sequence in string";
     default:
       return "JSON parse error, Invalid JSON syntax";
   }
-}
-
-/// The phrase for `result`, with the word that made no sense.
-std::string error_text(const rj::ParseResult& result, std::string_view text) {
-  std::string_view rest = text.substr(std::min(result.Offset(), text.size()));
-  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  if (result.Code() == rj::kParseErrorObjectMissName && rest.starts_with('}'))
-    return "JSON parse error, expecting value";
-  if (rest.empty() && result.Code() != rj::kParseErrorDocumentEmpty) return "JSON parse error, premature EOI";
-  if (result.Code() != rj::kParseErrorValueInvalid) return std::string(error_phrase(result.Code()));
-  size_t begin = text.size() - rest.size(), end = begin;
-  while (begin > 0 && is_letter(text[begin - 1])) --begin;
-  while (end < text.size() && is_letter(text[end])) ++end;
-  if (begin == end || end - begin > 64) return "JSON parse error, expecting value";
-  return str_cat("JSON parse error, invalid keyword '", text.substr(begin, end - begin), "'");
 }
 
 /// Rewrites 'single-quoted' strings as "double-quoted" ones.
@@ -352,6 +329,7 @@ std::string requote(std::string_view text) {
 }  // namespace
 
 Result<Json> Json::parse(std::string_view text) {
+  const std::string_view given = text;
   std::string requoted;
   if (text.find('\'') != std::string_view::npos) text = requoted = requote(text);
   Builder builder;
@@ -359,105 +337,9 @@ Result<Json> Json::parse(std::string_view text) {
   rj::Reader reader;
   const rj::ParseResult result = reader.Parse(stream, builder);
   if (!result.IsError()) return std::move(builder.result);
-  if (result.Code() == rj::kParseErrorTermination) return fail(EINVAL, builder.error);
-  return fail(EINVAL, error_text(result, text));
-}
-
-void JsonSplitter::compact() {
-  if (begin_ == buf_.size()) {
-    buf_.clear();
-    if (buf_.capacity() > (size_t{1} << 20)) buf_.shrink_to_fit();  // a huge value is rare
-  } else if (begin_ > (size_t{64} << 10)) {
-    buf_.erase(0, begin_);
-  } else {
-    return;
-  }
-  scan_ -= begin_;
-  begin_ = 0;
-}
-
-JsonSplitter::Next JsonSplitter::finish(size_t end, std::string_view& text) {
-  text = std::string_view(buf_).substr(begin_, end - begin_);
-  begin_ = scan_ = end;
-  depth_ = 0;
-  quote_ = 0;
-  last_ = 0;
-  escape_ = in_scalar_ = false;
-  closers_.clear();
-  return Next::kValue;
-}
-
-JsonSplitter::Next JsonSplitter::fail_and_resync(std::string_view why, std::string_view& text) {
-  std::ignore = finish(scan_, text);
-  text = why;
-  return Next::kError;
-}
-
-/// An object begins a line inside a value where none may stand: the value was cut off.
-bool JsonSplitter::begins_another() const {
-  if (scan_ == 0 || buf_[scan_ - 1] != '\n') return false;
-  if (closers_.back() == '}') return last_ != ':';
-  return last_ != '[' && last_ != ',';
-}
-
-JsonSplitter::Next JsonSplitter::next(std::string_view& text) {
-  compact();
-  for (; scan_ < buf_.size(); ++scan_) {
-    const char c = buf_[scan_];
-    if (scan_ - begin_ >= kMaxBytes) return fail_and_resync("JSON token size limit exceeded", text);
-    if (quote_ != 0) {
-      if (c == '\n' || (static_cast<unsigned char>(c) < 0x20))
-        return ++scan_, fail_and_resync("JSON parse error, stray control character in string", text);
-      if (escape_)
-        escape_ = false;
-      else if (c == '\\')
-        escape_ = true;
-      else if (c == quote_) {
-        quote_ = 0;
-        if (depth_ == 0) return finish(scan_ + 1, text);
-      }
-      continue;
-    }
-    const bool space = c == ' ' || c == '\t' || c == '\r' || c == '\n';
-    if (depth_ == 0 && in_scalar_ &&
-        (space || c == '{' || c == '[' || c == '"' || c == '\'' || c == '}' || c == ']'))
-      return finish(scan_, text);
-    if (space) {
-      if (depth_ == 0) begin_ = scan_ + 1;
-      continue;
-    }
-    switch (c) {
-      case '"':
-      case '\'':
-        quote_ = c;
-        break;
-      case '{':
-      case '[':
-        if (c == '{' && depth_ > 0 && begins_another())
-          return fail_and_resync(closers_.back() == '}' ? "JSON parse error, expected separator in dict"
-                                                        : "JSON parse error, expected separator in list",
-                                 text);
-        if (depth_ >= kMaxNesting) return ++scan_, fail_and_resync("JSON nesting depth limit exceeded", text);
-        ++depth_;
-        closers_.push_back(c == '{' ? '}' : ']');
-        break;
-      case '}':
-      case ']':
-        if (depth_ == 0 || closers_.back() != c)
-          return ++scan_, fail_and_resync("JSON parse error, stray or mismatched closing bracket", text);
-        closers_.pop_back();
-        if (--depth_ == 0) return finish(scan_ + 1, text);
-        break;
-      default:
-        if (depth_ == 0) in_scalar_ = true;
-        // 0xff never stands in JSON text: QMP clients send it to flush a broken parser state.
-        if (c == '\xff' || static_cast<unsigned char>(c) < 0x20)
-          return ++scan_, fail_and_resync("JSON parse error, invalid character", text);
-        break;
-    }
-    last_ = c;
-  }
-  return Next::kNeedMore;
+  if (result.Code() == rj::kParseErrorTermination && !builder.error.empty())
+    return fail(EINVAL, builder.error);
+  return fail(EINVAL, error_text(result, given));
 }
 
 }  // namespace rhea

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "util/json_lexer.h"
 #include "util/result.h"
 
 namespace rhea {
@@ -90,23 +91,30 @@ class Json {
   std::string dump() const;
 
   /// Parses exactly one value with optional white space around it. Nesting is limited to 1024 levels. Errors
-  /// read "JSON parse error, …".
+  /// are those of json_diagnose().
   static Result<Json> parse(std::string_view text);
 
  private:
   std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, Array, Object> v_;
 };
 
-/// Appends `s` as a JSON string with quotes and escapes; bytes that are no UTF-8 become U+FFFD.
+/// Appends `s` as a JSON string with quotes and escapes, in ASCII only; bytes that are no UTF-8 become
+/// U+FFFD.
 void json_write_string(std::string& out, std::string_view s);
 
-/// Cuts a byte stream into the texts of top-level JSON values. Feed bytes as they come; complete() hands out
-/// one text at a time. Input that can never become a value comes out as an error once, after which the stream
-/// goes on behind it. A value that was cut off does not swallow the next one, if that is an object that
+/// Why `text` is not one JSON value, in the words QMP clients know: "JSON parse error, expecting value",
+/// "Expecting at most one JSON value" …. Empty if nothing is wrong with its syntax.
+std::string json_diagnose(std::string_view text);
+
+/// Cuts a byte stream into the texts of top-level JSON values. Feed bytes as they come; next() hands out
+/// one text at a time. Its tokens make sense and its brackets are closed, no more; Json::parse() says the
+/// rest. Bytes that are no token come out as an error ("JSON parse error, stray '%'"), after which what was
+/// collected is forgotten. A value that was cut off does not swallow the next one, if that is an object that
 /// begins a line.
 class JsonSplitter {
  public:
   static constexpr size_t kMaxBytes = size_t{64} << 20;  ///< of one value's text
+  static constexpr int kMaxTokens = 2 << 20;             ///< of one value
   static constexpr int kMaxNesting = 1024;
 
   void feed(std::string_view bytes) { buf_.append(bytes); }
@@ -116,23 +124,26 @@ class JsonSplitter {
   /// Bytes fed and not yet handed out.
   size_t buffered_bytes() const { return buf_.size() - begin_; }
   /// True while part of a value has been fed.
-  bool in_value() const { return scan_ != begin_ || depth_ != 0; }
+  bool in_value() const { return tokens_ > 0 || lexer_.in_token(); }
 
  private:
-  Next finish(size_t end, std::string_view& text);
-  Next fail_and_resync(std::string_view why, std::string_view& text);
+  Next finish(std::string_view& text);
+  Next give_up(std::string why, std::string_view& text);
+  bool token_complete();
+  void count_bracket(char c);
   void compact();
   bool begins_another() const;
 
+  JsonLexer lexer_;
   std::string buf_;
-  size_t begin_ = 0;  ///< where the value being collected starts
-  size_t scan_ = 0;   ///< what was looked at already
-  int depth_ = 0;
-  char quote_ = 0;  ///< inside a string that this character ends
-  bool escape_ = false;
-  bool in_scalar_ = false;
-  char last_ = 0;        ///< the last character of the value that is no white space
-  std::string closers_;  ///< the closing brackets awaited
+  size_t begin_ = 0;               ///< where the value being collected starts
+  size_t scan_ = 0;                ///< what was looked at already
+  size_t token_begin_ = 0;         ///< where the token being read starts
+  int tokens_ = 0;                 ///< of the value being collected
+  int braces_ = 0, brackets_ = 0;  ///< open ones less closed ones, whatever their order
+  char last_ = 0;                  ///< the last character of the value that is no white space
+  std::string closers_;            ///< the closing brackets awaited
+  std::string error_;
 };
 
 }  // namespace rhea
