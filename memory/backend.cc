@@ -15,11 +15,10 @@ constexpr PropertyInfo MemoryBackendRam::kProperties[] = {
     prop<&MemoryBackendRam::prealloc>("prealloc", "Preallocate memory"),
     prop<&MemoryBackendRam::share>("share", "Mark the memory as private to QEMU or shared"),
 };
-static constexpr const char* kUserCreatable[] = {"user-creatable"};
 constexpr TypeInfo MemoryBackendRam::kBackendType{.name = "memory-backend",
                                                   .parent = &Object::kType,
                                                   .properties = MemoryBackendRam::kProperties,
-                                                  .interfaces = kUserCreatable};
+                                                  .interfaces = UserCreatable::kInterfaces};
 constexpr TypeInfo MemoryBackendRam::kType{.name = "memory-backend-ram",
                                            .parent = &MemoryBackendRam::kBackendType,
                                            .create = make_backend,

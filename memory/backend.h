@@ -2,18 +2,19 @@
 #pragma once
 
 #include "memory/guest_ram.h"
-#include "qom/object.h"
+#include "qom/user_creatable.h"
 
 namespace rhea {
 
-class MemoryBackendRam final : public Object {
+class MemoryBackendRam final : public UserCreatable {
  public:
   static const TypeInfo kBackendType;  ///< "memory-backend", abstract
   static const TypeInfo kType;         ///< "memory-backend-ram"
   const TypeInfo& type() const override { return kType; }
 
   /// Makes the memory; the properties are set. Errors name the property.
-  Result<> complete();
+  Result<> complete() override;
+  bool can_be_deleted() const override { return !in_use; }
   const std::shared_ptr<RamBlock>& block() const { return block_; }
   bool in_use = false;
 
@@ -29,11 +30,5 @@ class MemoryBackendRam final : public Object {
 /// under `default_id`.
 Result<std::shared_ptr<RamBlock>> machine_ram(const std::string& backend, const char* default_id,
                                               uint64_t bytes);
-
-/// Makes the object that `options` ("qom-type", "id" and its properties) describe, at /objects/ID: -object
-/// and object-add.
-struct ObjectOptions;
-Result<> object_add(const ObjectOptions& options);
-Result<> object_add(Json options, ValueForm form);
 
 }  // namespace rhea

@@ -3,12 +3,12 @@
 #include <algorithm>
 
 #include "hw/core/device_add.h"
-#include "memory/backend.h"
 #include "qapi/hmp_registry.h"
 #include "qapi/option.h"
 #include "qapi/qapi_commands_qdev.h"
 #include "qapi/qapi_commands_qom.h"
 #include "qapi/qmp_context.h"
+#include "qom/user_creatable.h"
 #include "system/hmp_machine.h"
 #include "system/option_handlers.h"
 
@@ -99,6 +99,14 @@ CoResult<> hmp_device_del(HmpCall& call) {
   co_return co_await std::move(work);
 }
 
+Result<> info_iothreads(HmpCall& call) {
+  for (const IOThreadInfo& t : TRY(qmp_query_iothreads(call.ctx)))
+    call.print(t.id, ":\n  thread_id=", t.thread_id, "\n  poll-max-ns=", t.poll_max_ns,
+               "\n  poll-grow=", t.poll_grow, "\n  poll-shrink=", t.poll_shrink,
+               "\n  aio-max-batch=", t.aio_max_batch, "\n");
+  return {};
+}
+
 Result<> info_qtree(HmpCall& call) {
   call.out += qtree_text(call.ctx.qom.container("/machine"));
   return {};
@@ -168,6 +176,7 @@ constexpr HmpCommand kCommands[] = {
      .params = "device",
      .help = "remove device",
      .co_run = hmp_device_del},
+    {.name = "info iothreads", .help = "show iothreads", .run = info_iothreads},
     {.name = "info qtree", .help = "show device tree", .run = info_qtree},
     {.name = "info qdm", .help = "show qdev device model list", .run = info_qdm},
     {.name = "info qom-tree",

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "accel/accel.h"
+#include "backends/backend_types.h"
 #include "block/qmp/block_hmp.h"
 #include "hw/i386/pc.h"
 #include "memory/backend.h"
@@ -68,6 +69,7 @@ int real_main(int argc, char** argv) {
   register_pc_types();
   register_x86_cpu_types();
   TypeRegistry::instance().add(MemoryBackendRam::kType);
+  register_backend_types(TypeRegistry::instance());
   hmp_register_generic(hmp_registry());
   hmp_register_media(hmp_registry());
   register_block_hmp(hmp_registry());

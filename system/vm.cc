@@ -7,6 +7,7 @@
 #include "qapi/command.h"
 #include "qapi/qapi_commands_block.h"
 #include "qapi/qapi_events_runstate.h"
+#include "qom/user_creatable.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -234,6 +235,8 @@ CoResult<> Vm::co_shut_down() {
   qtest_.reset();
   drives_.clear();
   accel_.reset();
+  Object& objects = qom_root().container("/objects");
+  while (!objects.children().empty()) objects.children().back()->unparent();
   co_return co_await graph_.co_shutdown();
 }
 

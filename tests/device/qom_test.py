@@ -1,4 +1,6 @@
 """The object tree and device_add over QMP: shape, and the texts of every error a manager meets."""
+import os
+
 from machine import MachineTest
 from pyutil import runner
 
@@ -72,6 +74,31 @@ class Tree(MachineTest):
         check("Bus 'ide.1' does not support hotplugging", "device_del", id="cd0")
         check("Bus 'ide.1' does not support hotplugging", "device_del", id="/machine/peripheral/cd0")
         check("/machine is not a hotpluggable device", "device_del", id="/machine")
+
+    def test_objects_of_every_kind(self):
+        for kind, properties in (("iothread", {"poll-max-ns": 5}), ("rng-builtin", {}), ("rng-random", {"filename": "/dev/zero"}),
+                                 ("memory-backend-ram", {"size": 4096})):
+            with self.subTest(kind):
+                self.qmp.execute("object-add", {"qom-type": kind, "id": "o", **properties})
+                self.assertEqual(self.qmp.execute("qom-get", {"path": "/objects/o", "property": "type"}), kind)
+                for name, value in properties.items():
+                    self.assertEqual(self.qmp.execute("qom-get", {"path": "/objects/o", "property": name}), value)
+                self.assert_error("attempt to add duplicate property 'o' to object (type 'container')", "object-add",
+                                  qom_type="rng-builtin", id="o")
+                self.qmp.execute("object-del", {"id": "o"})
+                self.assert_error("object 'o' not found", "object-del", id="o")
+        self.assert_error("Could not open '/no/such': No such file or directory", "object-add", qom_type="rng-random", id="o",
+                          filename="/no/such")
+        self.assert_error("poll-max-ns value must be in range [0, 9223372036854775807]", "object-add", qom_type="iothread",
+                          id="o", poll_max_ns=-1)
+        self.assert_error("bad thread-pool-min/thread-pool-max values", "object-add", qom_type="iothread", id="o",
+                          thread_pool_min=70)
+        self.assert_error("Parameter 'qom-type' does not accept value 'device'", "object-add", qom_type="device", id="o")
+        self.qmp.execute("object-add", {"qom-type": "iothread", "id": "io0"})
+        info = self.qmp.execute("query-iothreads")
+        self.assertEqual([(t["id"], t["poll-max-ns"]) for t in info], [("io0", 32768)])
+        self.assertTrue(os.path.exists(f"/proc/{self.vm.pid}/task/{info[0]['thread-id']}"))
+        self.assertIn("io0:\r\n  thread_id=", self.qmp.hmp("info iothreads"))
 
     def test_qtree(self):
         text = self.qmp.hmp("info qtree").replace("\r\n", "\n")

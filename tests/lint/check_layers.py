@@ -9,11 +9,12 @@ import sys
 
 # Folder: what it may include, besides itself. The longest matching folder counts. "hw/*" is any folder under hw.
 BASE = ["util", "qapi"]
-CORE = BASE + ["qom", "migration/vmstate"]
+CORE = BASE + ["qom", "backends", "migration/vmstate"]
 MAY = {
     "util": [],
     "qapi": ["util"],
     "qom": BASE,
+    "backends": BASE + ["qom"],
     "migration/vmstate": BASE,
     "block": CORE,
     "chardev": CORE,

@@ -1,0 +1,12 @@
+#include "backends/backend_types.h"
+
+#include "backends/iothread.h"
+#include "backends/rng.h"
+
+namespace rhea {
+
+void register_backend_types(TypeRegistry& registry) {
+  registry.add({&IoThread::kType, &RngBuiltin::kType, &RngRandom::kType});
+}
+
+}  // namespace rhea
