@@ -120,10 +120,14 @@ class Types(MachineTest):
     def test_every_device_on_the_command_line(self):
         made = [t["name"] for t in self.types(implements="device") if self.cold({"driver": t["name"]})]
         self.assertIn("isa-serial", made)
+        common = {p["name"] for p in self.answer("qom-list-properties", typename="pci-device")}
         for name in made:
             for p in self.answer("device-list-properties", typename=name):
-                for value in (-1, 2**63, "a" * 5000, "", [{}]):
+                if p["name"] in common and name != "pvpanic-pci":  # what all PCI devices have, once
+                    continue
+                for value in (-1, 2**63, "a" * 5000):
                     self.cold({"driver": name, p["name"]: value})
+
 
 
 if __name__ == "__main__":
