@@ -345,4 +345,28 @@ Step<uint64_t> Image::discard(ByteRange range, bool full, bool has_backing, Free
   return std::min(at, range.end()) - range.offset;
 }
 
+Step<uint64_t> Image::refresh_copied(uint64_t table, uint64_t first) {
+  const uint64_t per_slice = entries_per_slice();
+  const uint64_t offset = table + first / per_slice * l2_.slice_bytes();
+  TableSlice* slice = l2_.find(offset);
+  if (slice == nullptr) return stdx::unexpected(Need{Need::Kind::kLoad, &l2_, offset, {}});
+  const uint64_t last = (first / per_slice + 1) * per_slice - 1;
+  for (uint64_t i = first; i <= last; ++i) {
+    const auto index = static_cast<uint32_t>(i % per_slice);
+    const uint64_t entry = entry_at(*slice, index), host = entry & kL2OffsetMask;
+    if ((entry & kCompressed) != 0 || host == 0 || data_) continue;
+    const uint64_t now =
+        STEP(refcount(host >> header_.cluster_bits)) == 1 ? entry | kCopied : entry & ~kCopied;
+    if (now != entry) set_entry(*slice, index, now, bitmap_at(*slice, index));
+  }
+  return last;
+}
+
+void Image::drop_l2_cache() {
+  l2_.clear();
+  std::erase_if(meta_, [](const auto& m) { return m.second == Meta::kActiveL2; });
+  for (const uint64_t e : l1_)
+    if ((e & kL1OffsetMask) != 0) mark_meta(e & kL1OffsetMask, cluster_bytes(), Meta::kActiveL2);
+}
+
 }  // namespace rhea::qcow2

@@ -164,6 +164,12 @@ class Image {
   Step<uint64_t> allocate_bytes(uint64_t bytes);
   Step<> link_compressed(uint64_t guest, uint64_t entry);
 
+  /// Sets copied flags of the L2 table at `table` from entry `first` on as the refcounts are now; returns the
+  /// last entry it came to.
+  Step<uint64_t> refresh_copied(uint64_t table, uint64_t first);
+  /// With mutex() held, nothing in flight and nothing dirty: the active tables are others now.
+  void drop_l2_cache();
+
   // --- Steps: clusters.
   struct Run {
     uint64_t offset = 0;
@@ -194,6 +200,8 @@ class Image {
   /// An error that says the image is broken, and marks it so.
   Need corruption(std::string what);
   CoResult<> co_flush_children();
+
+  uint64_t snapshot_table_bytes = 0;  ///< of the table the header names, once it was read
 
   // --- What lies where, for the overlap check.
   enum class Meta : uint8_t {

@@ -148,6 +148,57 @@ TEST_F(Qcow2Test, GrowsAndShrinks) {
   EXPECT_EQ(read((1 << 20) - 5, 5).value(), std::string(5, '\0'));
 }
 
+TEST_P(Qcow2Kinds, SnapshotsKeepWhatWas) {
+  const uint64_t size = GetParam().options.virtual_bytes;
+  if (GetParam().options.refcount_bits < 2)
+    GTEST_SKIP() << "a cluster cannot be shared with refcounts of one bit";
+  create("disk", GetParam().options);
+  attach("disk");
+  std::mt19937 random(7);
+  std::string now(size, '\0');
+  auto scribble = [&](char c) {
+    for (int i = 0; i < 20; ++i) {
+      const uint64_t offset = random() % size, n = 1 + random() % std::min<uint64_t>(40000, size - offset);
+      ASSERT_TRUE(write(offset, std::string(n, c)));
+      now.replace(offset, n, n, c);
+    }
+  };
+  std::vector<std::string> states;
+  for (char c : std::string(GetParam().options.refcount_bits < 4 ? "a" : "abc")) {
+    scribble(c);
+    qcow2::Snapshot s;
+    s.name = std::string("snap-") + c;
+    Result<> made = run(qcow2::co_create_snapshot(image(), s));
+    ASSERT_TRUE(made) << made.error().message();
+    states.push_back(now);
+    expect_clean();
+  }
+  scribble('z');
+  EXPECT_TRUE(read(0, size).value() == now);
+  expect_clean();
+  std::vector<qcow2::Snapshot> all = run(qcow2::co_read_snapshots(image())).value();
+  ASSERT_EQ(all.size(), states.size());
+  EXPECT_EQ(all[0].id, "1");
+  EXPECT_EQ(all[0].name, "snap-a");
+  for (size_t i = 0; i < all.size(); ++i) {
+    Result<> applied = run(qcow2::co_apply_snapshot(image(), all[i]));
+    ASSERT_TRUE(applied) << applied.error().message();
+    EXPECT_TRUE(read(0, size).value() == states[i]) << i;
+    expect_clean();
+    ASSERT_TRUE(write(0, "changed"));
+  }
+  now = read(0, size).value();
+  for (const qcow2::Snapshot& s : all) {
+    Result<> gone = run(qcow2::co_delete_snapshot(image(), s.id));
+    ASSERT_TRUE(gone) << gone.error().message();
+    expect_clean();
+  }
+  detach();
+  attach("disk");
+  EXPECT_TRUE(read(0, size).value() == now);
+  expect_clean();
+}
+
 TEST_F(Qcow2Test, WritesGoInParallel) {
   create("disk", with(8 << 20, 65536));
   attach("disk");
