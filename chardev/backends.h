@@ -20,6 +20,7 @@ struct ChardevRequest {
   AioContext& loop;
   const ChardevSettings& settings;
   CharOptions& options;
+  UniqueFd connected = {};  ///< for a socket's client: the connection, if it stands already
 };
 
 ChardevResult create_null(ChardevRequest& request);
@@ -30,10 +31,10 @@ ChardevResult create_stdio(ChardevRequest& request);
 ChardevResult create_pty(ChardevRequest& request);
 ChardevResult create_socket(ChardevRequest& request);
 
-/// A mux in front of `base`, which it owns.
-std::unique_ptr<Chardev> create_mux(std::string label, std::unique_ptr<Chardev> base,
-                                    const ChardevSettings& settings);
-/// The device a mux is in front of; null for what is no mux.
-Chardev* mux_base(const Chardev& chardev);
+ChardevResult create_udp(ChardevRequest& request);
+ChardevResult create_serial(ChardevRequest& request);
+
+/// A mux in front of `base`, which outlives it: "Device 'ID' is in use".
+ChardevResult create_mux(std::string label, Chardev& base, const ChardevSettings& settings);
 
 }  // namespace rhea

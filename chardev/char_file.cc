@@ -3,13 +3,14 @@
 
 #include "chardev/backends.h"
 #include "chardev/fd_chardev.h"
+#include "util/fdset.h"
 
 namespace rhea {
 
 namespace {
 
 Result<UniqueFd> open_path(const std::string& path, int flags) {
-  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, 0666));
+  UniqueFd fd(open_file(path, flags));
   if (!fd) return fail_errno(errno, "Could not open '", path, "'");
   return fd;
 }
@@ -46,8 +47,8 @@ ChardevResult create_pipe(ChardevRequest& request) {
   const std::string path = request.options.take("path");
   if (path.empty()) return fail(EINVAL, "chardev: pipe: no device path given");
   // Both ways open so that neither end blocks for want of a peer.
-  UniqueFd in(::open((path + ".in").c_str(), O_RDWR | O_CLOEXEC));
-  UniqueFd out(::open((path + ".out").c_str(), O_RDWR | O_CLOEXEC));
+  UniqueFd in(open_file(path + ".in", O_RDWR));
+  UniqueFd out(open_file(path + ".out", O_RDWR));
   if (!in || !out) {
     in = TRY(open_path(path, O_RDWR));
     out.reset(fcntl(in.get(), F_DUPFD_CLOEXEC, 0));

@@ -49,6 +49,18 @@ void CharFrontend::send_break() {
   if (chardev_ != nullptr) chardev_->send_break();
 }
 
+void CharFrontend::set_line(const SerialLine& line) {
+  if (chardev_ != nullptr) chardev_->set_line(line);
+}
+
+std::optional<uint32_t> CharFrontend::modem_lines() const {
+  return chardev_ == nullptr ? std::nullopt : chardev_->modem_lines();
+}
+
+void CharFrontend::set_modem_lines(uint32_t lines) {
+  if (chardev_ != nullptr) chardev_->set_modem_lines(lines);
+}
+
 std::vector<UniqueFd> CharFrontend::take_fds() {
   return chardev_ == nullptr ? std::vector<UniqueFd>() : chardev_->take_fds();
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -29,7 +30,16 @@ struct CharHandlers {
   std::function<size_t()> can_read;                    ///< how many bytes read() may be given now
   std::function<void(std::span<const uint8_t>)> read;  ///< never more than can_read() said, never none
   std::function<void(CharEvent)> event;
-  std::function<void()> writable;  ///< all output queued earlier has left
+  std::function<void()> writable;   ///< all output queued earlier has left
+  bool may_change_backend = false;  ///< chardev-change may put another character device behind it
+};
+
+/// How characters go over a serial line.
+struct SerialLine {
+  uint32_t speed;  ///< bits per second
+  char parity;     ///< 'N', 'E' or 'O'
+  uint8_t data_bits;
+  uint8_t stop_bits;
 };
 
 /// The device's end of a character device; without one, output vanishes and no input comes. Belongs to the
@@ -71,6 +81,12 @@ class CharFrontend {
 
   /// Sends a break condition where the backend has such a thing.
   void send_break();
+  /// Sets speed and format where the backend is a serial line.
+  void set_line(const SerialLine& line);
+  /// The modem lines of such a line as TIOCM_* bits; none elsewhere.
+  std::optional<uint32_t> modem_lines() const;
+  /// Sets the outgoing ones (TIOCM_DTR, TIOCM_RTS).
+  void set_modem_lines(uint32_t lines);
   /// Tells the backend whether the device's side is in use; set_handlers() says so by itself.
   void set_open(bool open) { open_ = open; }
   bool is_open() const { return open_; }

@@ -15,17 +15,20 @@ constexpr size_t kQueuedKeys = 256;
 
 class MuxChardev final : public Chardev {
  public:
-  MuxChardev(std::string label, std::unique_ptr<Chardev> base, const ChardevSettings& settings)
-      : Chardev(std::move(label)), base_(std::move(base)), settings_(settings) {
-    std::ignore = inner_.attach(*base_);  // it was made just now: nobody else has it
+  MuxChardev(std::string label, const ChardevSettings& settings)
+      : Chardev(std::move(label)), settings_(settings) {}
+  /// Takes the place in front of `base`.
+  Result<> open(Chardev& base) {
+    TRY(inner_.attach(base));
     inner_.set_handlers({.can_read = [this] { return room(); },
                          .read = [this](std::span<const uint8_t> data) { keys(data); },
                          .event = [this](CharEvent event) { base_event(event); },
                          .writable = [this] { flush_backlog(); }});
+    inner_.set_open(false);  // until somebody is in front of it
+    return {};
   }
   std::string_view backend() const override { return "mux"; }
   bool is_mux() const override { return true; }
-  Chardev* base() const { return base_.get(); }
 
  private:
   size_t room() const { return focus_ == nullptr ? kQueuedKeys : kQueuedKeys - queue_.at(focus_).size(); }
@@ -63,11 +66,11 @@ class MuxChardev final : public Chardev {
   void remove_frontend(CharFrontend& frontend) override;
   void handlers_changed(CharFrontend& frontend) override {
     Chardev::handlers_changed(frontend);
+    inner_.set_open(frontend_open());
     if (frontend.is_open()) set_focus(&frontend);
   }
 
-  std::unique_ptr<Chardev> base_;
-  CharFrontend inner_;  // after base_: it goes first
+  CharFrontend inner_;
   const ChardevSettings& settings_;
   std::map<CharFrontend*, std::string> queue_;  ///< keys not yet taken
   CharFrontend* focus_ = nullptr;
@@ -77,6 +80,7 @@ class MuxChardev final : public Chardev {
 
 void MuxChardev::remove_frontend(CharFrontend& frontend) {
   Chardev::remove_frontend(frontend);
+  inner_.set_open(frontend_open());
   queue_.erase(&frontend);
   if (focus_ != &frontend) return;
   focus_ = nullptr;
@@ -158,13 +162,10 @@ void MuxChardev::next_focus() {
 
 }  // namespace
 
-std::unique_ptr<Chardev> create_mux(std::string label, std::unique_ptr<Chardev> base,
-                                    const ChardevSettings& settings) {
-  return std::make_unique<MuxChardev>(std::move(label), std::move(base), settings);
-}
-
-Chardev* mux_base(const Chardev& chardev) {
-  return chardev.is_mux() ? static_cast<const MuxChardev&>(chardev).base() : nullptr;
+ChardevResult create_mux(std::string label, Chardev& base, const ChardevSettings& settings) {
+  auto mux = std::make_unique<MuxChardev>(std::move(label), settings);
+  TRY(mux->open(base));
+  return mux;
 }
 
 }  // namespace rhea

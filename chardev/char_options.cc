@@ -43,6 +43,18 @@ Result<> set_host_port(CharOptions& options, std::string_view address) {
   return {};
 }
 
+/// "[REMOTE-HOST]:REMOTE-PORT[@[LOCAL-HOST]:LOCAL-PORT]".
+Result<> set_udp_addresses(CharOptions& options, std::string_view text) {
+  const size_t at = text.find('@');
+  if (at != std::string_view::npos) {
+    CharOptions local;
+    TRY(set_host_port(local, text.substr(at + 1)));
+    options.set("localaddr", local.take("host"));
+    options.set("localport", local.take("port"));
+  }
+  return set_host_port(options, text.substr(0, at));
+}
+
 }  // namespace
 
 bool is_wellformed_id(std::string_view id) {
@@ -136,7 +148,7 @@ Result<CharOptions> CharOptions::parse_legacy(std::string_view spec) {
     options.set("mux", "on");
   }
   if (spec == "null" || spec == "pty" || spec == "stdio" || spec == "vc" || spec == "msmouse" ||
-      spec == "braille") {
+      spec == "braille" || spec == "testdev" || spec == "wctablet") {
     options.backend_ = spec;
     return options;
   }
@@ -154,15 +166,21 @@ Result<CharOptions> CharOptions::parse_legacy(std::string_view spec) {
     TRY(options.parse_list(rest));
     return options;
   }
-  if ((kind == "tcp" || kind == "telnet") && colon != std::string_view::npos) {
+  if (kind == "udp" && colon != std::string_view::npos) {
+    options.backend_ = "udp";
+    TRY(set_udp_addresses(options, rest));
+    return options;
+  }
+  if ((kind == "tcp" || kind == "telnet" || kind == "tn3270" || kind == "websocket") &&
+      colon != std::string_view::npos) {
     options.backend_ = "socket";
     TRY(set_host_port(options, next_piece(rest)));
     TRY(options.parse_list(rest));
-    if (kind == "telnet") options.set("telnet", "on");
+    if (kind != "tcp") options.set(kind, "on");
     return options;
   }
   if (spec.starts_with("/dev/")) {
-    options.backend_ = "serial";
+    options.backend_ = spec.starts_with("/dev/parport") ? "parallel" : "serial";
     options.set("path", spec);
     return options;
   }

@@ -2,14 +2,17 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "chardev/backends.h"
 #include "chardev/fd_chardev.h"
 #include "chardev/socket_address.h"
+#include "chardev/telnet.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -23,7 +26,9 @@ struct SocketOptions {
   bool server = false;
   bool wait = false;
   bool nodelay = false;
+  bool telnet = false;
   int64_t reconnect_ns = 0;
+  int interrupt_fd = -1;
 };
 
 class SocketChardev final : public FdChardev {
@@ -31,17 +36,20 @@ class SocketChardev final : public FdChardev {
   SocketChardev(ChardevRequest& request, SocketOptions options)
       : FdChardev(request.label, request.loop),
         options_(std::move(options)),
+        address_(options_.address),
         retry_(loop(), realtime_clock(), [this] { try_connect(); }),
         cut_(loop(), realtime_clock(), [this] { disconnect(); }) {}
   ~SocketChardev() override;
-  /// Listens or connects.
-  Result<> open();
+  /// Listens or connects; `connected` is a client's connection, if it stands already.
+  Result<> open(UniqueFd connected);
 
   std::string_view backend() const override { return "socket"; }
   std::string filename() const override;
   bool can_pass_fds() const override { return passes_fds_; }
   bool can_yank() const override { return true; }
   void yank() override;
+  Result<> add_client(UniqueFd fd) override;
+  Json address() const override { return address_.to_json(); }
 
  private:
   Result<> open_server();
@@ -55,9 +63,12 @@ class SocketChardev final : public FdChardev {
   void collect_fds(msghdr& message);
 
   ssize_t read_fd(std::span<uint8_t> buffer) override;
-  ssize_t write_fd(std::span<const uint8_t> data) override {
+  ssize_t write_fd(std::span<const uint8_t> data) override;
+  ssize_t send_some(std::span<const uint8_t> data) {
     return ::send(out_fd(), data.data(), data.size(), MSG_NOSIGNAL);
   }
+  ssize_t receive(std::span<uint8_t> buffer);
+  ssize_t filter(std::span<uint8_t> received);
   void input_ended(int) override { disconnect(); }
   void output_failed(int errnum) override {
     FdChardev::output_failed(errnum);
@@ -66,6 +77,7 @@ class SocketChardev final : public FdChardev {
   std::vector<UniqueFd> take_fds() override { return std::exchange(fds_, {}); }
 
   const SocketOptions options_;
+  SocketAddress address_;  ///< a listener's own, else where to connect
   UniqueFd listener_;
   std::unique_ptr<FdWatch> listener_watch_;
   UniqueFd connecting_;
@@ -74,17 +86,23 @@ class SocketChardev final : public FdChardev {
   bool failure_told_ = false;
   std::string connected_text_;
   std::vector<UniqueFd> fds_;
+  TelnetFilter telnet_;
+  bool half_iac_sent_ = false;  ///< of a byte 255, which telnet doubles
   Timer retry_;
   Timer cut_;
 };
 
 SocketChardev::~SocketChardev() {
-  const auto& a = options_.address;
+  const auto& a = options_.address;  // a listener handed over leaves its path alone
   if (listener_ && a.kind == SocketAddress::Kind::kUnix && !a.abstract) ::unlink(a.path.c_str());
 }
 
-Result<> SocketChardev::open() {
+Result<> SocketChardev::open(UniqueFd connected) {
   if (options_.server) return open_server();
+  if (connected) {
+    begin(std::move(connected));
+    return {};
+  }
   if (options_.reconnect_ns != 0) {
     try_connect();
     return {};
@@ -95,6 +113,7 @@ Result<> SocketChardev::open() {
 
 Result<> SocketChardev::open_server() {
   listener_ = TRY(socket_listen(options_.address));
+  address_.set_from_listener(listener_.get());
   listener_watch_ = loop().watch_fd(listener_.get(), 0, [this](uint32_t) { on_client(); });
   if (options_.wait) return accept_now();
   listener_watch_->set_events(EPOLLIN);
@@ -103,16 +122,21 @@ Result<> SocketChardev::open_server() {
 
 Result<> SocketChardev::accept_now() {
   info_report(str_cat("QEMU waiting for connection on: ", filename()));
-  const int flags = fcntl(listener_.get(), F_GETFL);
-  fcntl(listener_.get(), F_SETFL, flags & ~O_NONBLOCK);
-  UniqueFd client;
-  do client.reset(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  while (!client && (errno == EINTR || errno == ECONNABORTED));
-  const int error = errno;
-  fcntl(listener_.get(), F_SETFL, flags | O_NONBLOCK);
-  if (!client) return fail_errno(error, "Unable to accept connection");
-  begin(std::move(client));
-  return {};
+  pollfd waits[] = {{.fd = listener_.get(), .events = POLLIN, .revents = 0},
+                    {.fd = options_.interrupt_fd, .events = POLLIN, .revents = 0}};
+  for (;;) {
+    if (poll(waits, std::size(waits), -1) < 0 && errno != EINTR)
+      return fail_errno(errno, "Unable to accept connection");
+    if (waits[1].revents != 0)
+      return fail(EINTR, "interrupted while waiting for connection on: ", filename());
+    UniqueFd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (client) {
+      begin(std::move(client));
+      return {};
+    }
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+      return fail_errno(errno, "Unable to accept connection");
+  }
 }
 
 void SocketChardev::on_client() {
@@ -131,8 +155,15 @@ void SocketChardev::begin(UniqueFd fd) {
   passes_fds_ = domain == AF_UNIX;
   const int on = 1;
   if (!passes_fds_ && options_.nodelay) setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  connected_text_ = connected_socket_text(fd.get(), options_.server);
+  connected_text_ = connected_socket_text(fd.get(), options_.server, options_.telnet ? "telnet" : "tcp");
   start_io(std::move(fd), UniqueFd());
+  telnet_ = {};
+  half_iac_sent_ = false;
+  if (options_.telnet && options_.server) {
+    // A new connection's buffer takes these few bytes; if it does not, the connection is gone.
+    const auto greeting = TelnetFilter::kGreeting;
+    std::ignore = send_some(std::span(reinterpret_cast<const uint8_t*>(greeting.data()), greeting.size()));
+  }
   set_open(true);
 }
 
@@ -149,6 +180,17 @@ void SocketChardev::disconnect() {
 void SocketChardev::yank() {
   if (io_started()) shutdown(in_fd(), SHUT_RDWR);
   if (connecting_) shutdown(connecting_.get(), SHUT_RDWR);
+}
+
+Result<> SocketChardev::add_client(UniqueFd fd) {
+  if (io_started() || connecting_) return fail(EBUSY, "add_client failed");
+  int type = 0;
+  socklen_t length = sizeof type;
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
+    return fail(EINVAL, "add_client failed");
+  set_nonblocking(fd.get());
+  begin(std::move(fd));
+  return {};
 }
 
 void SocketChardev::try_connect() {
@@ -180,10 +222,38 @@ void SocketChardev::connect_failed(const Error& error) {
 
 std::string SocketChardev::filename() const {
   if (io_started()) return connected_text_;
-  return str_cat("disconnected:", options_.address.text(), options_.server ? ",server=on" : "");
+  return str_cat("disconnected:", address_.text(options_.telnet ? "telnet" : "tcp"),
+                 options_.server ? ",server=on" : "");
 }
 
 ssize_t SocketChardev::read_fd(std::span<uint8_t> buffer) {
+  const ssize_t n = receive(buffer);
+  return options_.telnet && n > 0 ? filter(buffer.first(static_cast<size_t>(n))) : n;
+}
+
+ssize_t SocketChardev::filter(std::span<uint8_t> received) {
+  const auto [bytes, breaks] = telnet_.decode(received);
+  if (breaks) emit(CharEvent::kBreak);
+  if (bytes != 0) return static_cast<ssize_t>(bytes);
+  errno = EAGAIN;  // commands only
+  return -1;
+}
+
+ssize_t SocketChardev::write_fd(std::span<const uint8_t> data) {
+  if (!options_.telnet) return send_some(data);
+  const auto iac = std::ranges::find(data, TelnetFilter::kIac);
+  const size_t plain = static_cast<size_t>(iac - data.begin());
+  if (plain > 0) return send_some(data.first(plain));
+  constexpr uint8_t kDoubled[] = {TelnetFilter::kIac, TelnetFilter::kIac};
+  const ssize_t n = send_some(half_iac_sent_ ? std::span(kDoubled).first(1) : std::span(kDoubled));
+  if (n < 0) return n;
+  half_iac_sent_ = n == 1 && !half_iac_sent_;
+  if (!half_iac_sent_) return 1;
+  errno = EAGAIN;
+  return -1;
+}
+
+ssize_t SocketChardev::receive(std::span<uint8_t> buffer) {
   if (!passes_fds_) return ::recv(in_fd(), buffer.data(), buffer.size(), 0);
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassedFds)];
   iovec piece{buffer.data(), buffer.size()};
@@ -216,6 +286,14 @@ Result<> refuse_if_on(CharOptions& options, std::string_view key) {
   return fail(ENOTSUP, "'", key, "=on' is not supported by the socket chardev");
 }
 
+/// There is no kind of object that could hold credentials.
+Result<> refuse_tls(CharOptions& options) {
+  if (options.has("tls-creds"))
+    return fail(ENOENT, "No TLS credentials with id '", options.take("tls-creds"), "'");
+  if (options.has("tls-authz")) return fail(EINVAL, "'tls_authz' option requires 'tls_creds' option");
+  return {};
+}
+
 Result<> check_descriptor(int fd) {
   struct stat st {};
   if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
@@ -229,15 +307,20 @@ Result<SocketOptions> take_socket_options(CharOptions& options) {
   s.server = TRY(options.take_bool("server", false));
   const bool wait_given = options.has("wait");
   s.wait = TRY(options.take_bool("wait", s.server));
+  if (options.has("delay") && options.has("nodelay"))
+    return fail(EINVAL, "'delay' and 'nodelay' are mutually exclusive");
   s.nodelay = options.has("delay") ? !TRY(options.take_bool("delay", true))
                                    : TRY(options.take_bool("nodelay", false));
   const uint64_t seconds = TRY(options.take_number("reconnect", 0));
-  for (const char* key : {"telnet", "tn3270", "websocket"}) TRY(refuse_if_on(options, key));
-  if (options.has("tls-creds")) return fail(ENOTSUP, "'tls-creds' is not supported by the socket chardev");
+  s.telnet = TRY(options.take_bool("telnet", false));
+  for (const char* key : {"tn3270", "websocket"}) TRY(refuse_if_on(options, key));
+  TRY(refuse_tls(options));
   if (seconds > INT32_MAX) return fail(EINVAL, "Parameter 'reconnect' expects a number of seconds");
   s.reconnect_ns = static_cast<int64_t>(seconds) * 1'000'000'000;
   if (s.server && s.reconnect_ns != 0)
     return fail(EINVAL, "'reconnect' option is incompatible with socket in server listen mode");
+  if (s.server && s.address.keep_alive)
+    return fail(EINVAL, "keep-alive option is not supported for passive sockets");
   if (!s.server && wait_given)
     return fail(EINVAL, "'wait' option is incompatible with socket in client connect mode");
   if (s.address.kind != SocketAddress::Kind::kFd) return s;
@@ -250,9 +333,10 @@ Result<SocketOptions> take_socket_options(CharOptions& options) {
 
 ChardevResult create_socket(ChardevRequest& request) {
   SocketOptions options = TRY(take_socket_options(request.options));
+  options.interrupt_fd = request.settings.interrupt_fd;
   auto chardev = std::make_unique<SocketChardev>(request, std::move(options));
   TRY(request.options.check_all_taken());  // before anything is seen outside
-  TRY(chardev->open());
+  TRY(chardev->open(std::move(request.connected)));
   return chardev;
 }
 

@@ -8,6 +8,26 @@ Chardev::~Chardev() {
   for (CharFrontend* frontend : frontends_) frontend->chardev_ = nullptr;
 }
 
+Result<> Chardev::add_client(UniqueFd) {
+  return fail(ENOTSUP, "add_client failed");
+}
+
+Result<> Chardev::check_hotswap() const {
+  for (const CharFrontend* frontend : frontends_)
+    if (!frontend->handlers_.may_change_backend)
+      return fail(ENOTSUP, "Chardev user does not support chardev hotswap");
+  return {};
+}
+
+void Chardev::move_frontends_to(Chardev& other) {
+  for (CharFrontend* frontend : std::exchange(frontends_, {})) {
+    if (open_ && !other.open_) tell(*frontend, CharEvent::kClosed);
+    frontend->chardev_ = &other;
+    other.frontends_.push_back(frontend);
+    other.handlers_changed(*frontend);
+  }
+}
+
 bool Chardev::frontend_open() const {
   return std::ranges::any_of(frontends_, [](const CharFrontend* f) { return f->is_open(); });
 }

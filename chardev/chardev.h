@@ -8,21 +8,25 @@
 #include <vector>
 
 #include "chardev/char_frontend.h"
+#include "qom/object.h"
 #include "util/result.h"
 #include "util/unique_fd.h"
 
 namespace rhea {
 
-/// A byte stream with a label. ChardevSet owns it; a CharFrontend borrows it. Output that the host does not
-/// take at once waits in a backlog here. Main loop's thread or under the machine lock, as CharFrontend.
-class Chardev {
+/// A byte stream with a label. ChardevSet owns it and shows it in the tree under /chardevs; a CharFrontend
+/// borrows it. Output that the host does not take at once waits in a backlog here. Main loop's thread or
+/// under the machine lock, as CharFrontend.
+class Chardev : public Object {
  public:
+  static const TypeInfo kType;                       ///< "chardev", abstract
   static constexpr size_t kBacklogBytes = 64 << 10;  ///< what CharFrontend::write() queues at most
 
   explicit Chardev(std::string label) : label_(std::move(label)) {}
-  Chardev(const Chardev&) = delete;
-  Chardev& operator=(const Chardev&) = delete;
-  virtual ~Chardev();
+  ~Chardev() override;
+
+  /// "chardev-BACKEND", one of register_chardev_types().
+  const TypeInfo& type() const override;
 
   const std::string& label() const { return label_; }
   /// The backend's name in `-chardev BACKEND`.
@@ -42,6 +46,16 @@ class Chardev {
   /// True for backends with connections that may hang; yank() then cuts the present one, if there is one.
   virtual bool can_yank() const { return false; }
   virtual void yank() {}
+  /// Takes `fd` as the peer, where connections come and go and there is none now: "add_client failed".
+  virtual Result<> add_client(UniqueFd fd);
+  /// The address of a socket as SocketAddress shows it; null for others.
+  virtual Json address() const { return {}; }
+  /// A break condition as if it had come from the host's side.
+  void receive_break() { emit(CharEvent::kBreak); }
+  /// "Chardev user does not support chardev hotswap" if a front end cannot be given another device.
+  Result<> check_hotswap() const;
+  /// Gives all front ends to `other`, which is no mux and has none. After check_hotswap().
+  void move_frontends_to(Chardev& other);
 
  protected:
   friend class CharFrontend;
@@ -66,6 +80,9 @@ class Chardev {
   /// input_room() may have grown.
   virtual void resume_input() {}
   virtual void send_break() {}
+  virtual void set_line(const SerialLine&) {}
+  virtual std::optional<uint32_t> modem_lines() { return std::nullopt; }
+  virtual void set_modem_lines(uint32_t) {}
   virtual std::vector<UniqueFd> take_fds() { return {}; }
 
   // What a mux does otherwise.
@@ -87,5 +104,8 @@ class Chardev {
   size_t backlog_start_ = 0;  ///< bytes of backlog_ already sent
   UniqueFd log_;
 };
+
+/// Adds "chardev" and a type per backend to the type registry. At start-up.
+void register_chardev_types();
 
 }  // namespace rhea

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "chardev/backends.h"
+#include "util/fdset.h"
+#include "util/log.h"
 #include "util/str.h"
 
 namespace rhea {
@@ -17,21 +19,33 @@ struct Backend {
   ChardevResult (*create)(ChardevRequest&);
 };
 constexpr Backend kBackends[] = {
-    {"file", create_file}, {"memory", create_ringbuf},  {"null", create_null},     {"pipe", create_pipe},
-    {"pty", create_pty},   {"ringbuf", create_ringbuf}, {"socket", create_socket}, {"stdio", create_stdio},
+    {"file", create_file},     {"memory", create_ringbuf}, {"null", create_null},
+    {"pipe", create_pipe},     {"pty", create_pty},        {"ringbuf", create_ringbuf},
+    {"serial", create_serial}, {"socket", create_socket},  {"stdio", create_stdio},
+    {"udp", create_udp},
 };
 
 /// Known elsewhere, absent here: said in so many words.
-constexpr std::string_view kAbsent[] = {"vc",      "udp",      "serial",      "tty",       "parallel",
-                                        "parport", "braille",  "spicevmc",    "spiceport", "dbus",
-                                        "msmouse", "wctablet", "qemu-vdagent"};
+constexpr std::string_view kAbsent[] = {"vc",   "console", "parallel", "braille",  "spicevmc",    "spiceport",
+                                        "dbus", "msmouse", "testdev",  "wctablet", "qemu-vdagent"};
+
+/// Other names of old.
+std::string_view resolve_alias(std::string_view name) {
+  std::string_view now;
+  if (name == "tty") now = "serial";
+  if (name == "parport") now = "parallel";
+  if (now.empty()) return name;
+  warn_report(str_cat("The alias '", name, "' is deprecated, use '", now, "' instead"));
+  return now;
+}
 
 Result<const Backend*> find_backend(std::string_view name) {
+  name = resolve_alias(name);
   for (const Backend& backend : kBackends)
     if (backend.name == name) return &backend;
   if (std::ranges::find(kAbsent, name) != std::end(kAbsent))
     return fail(ENOTSUP, "chardev backend '", name, "' is not supported: use ",
-                "stdio, pty, socket, file, pipe, ringbuf or null");
+                "stdio, pty, socket, udp, serial, file, pipe, ringbuf or null");
   return fail(EINVAL, "'", name, "' is not a valid char driver name");
 }
 
@@ -39,8 +53,8 @@ Result<UniqueFd> open_log(CharOptions& options) {
   const std::string path = options.take("logfile");
   const bool append = TRY(options.take_bool("logappend", false));
   if (path.empty()) return UniqueFd();
-  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666));
-  if (!fd) return fail_errno(errno, "Unable to open logfile ", path);
+  UniqueFd fd(open_file(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC)));
+  if (!fd) return fail_errno(errno, "Could not create '", path, "'");
   return fd;
 }
 
@@ -51,18 +65,19 @@ Result<> check_label(std::string_view label) {
           .with_hint("Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."));
 }
 
-void add_info(std::vector<ChardevState>& out, const Chardev& c) {
-  out.push_back({c.label(), c.filename(), c.frontend_open()});
-}
-
 }  // namespace
 
-ChardevSet::ChardevSet(AioContext& loop, ChardevSettings settings)
-    : loop_(loop), settings_(std::move(settings)) {
+ChardevSet::ChardevSet(AioContext& loop, ChardevSettings settings, Object* container)
+    : loop_(loop), container_(container), settings_(std::move(settings)) {
   signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), not of the process
 }
 
-ChardevSet::~ChardevSet() = default;
+ChardevSet::~ChardevSet() {
+  while (!chardevs_.empty()) {  // a mux before what it is in front of
+    chardevs_.back()->unparent();
+    chardevs_.pop_back();
+  }
+}
 
 Result<Chardev*> ChardevSet::add(std::string_view text) {
   CharOptions options = TRY(CharOptions::parse(text));
@@ -80,28 +95,63 @@ Result<Chardev*> ChardevSet::add_legacy(std::string_view label, std::string_view
   return create(label, std::move(options));
 }
 
-Result<Chardev*> ChardevSet::create(std::string_view label, CharOptions options) {
-  if (find(label) != nullptr) return fail(EEXIST, "Duplicate ID '", label, "' for chardev");
-  const Backend* backend = TRY(find_backend(options.backend()));
-  const bool mux = TRY(options.take_bool("mux", false));
-  UniqueFd log = TRY(open_log(options));
-  ChardevRequest request{mux ? str_cat(label, "-base") : std::string(label), loop_, settings_, options};
-  if (mux && find(request.label) != nullptr)
-    return fail(EEXIST, "Duplicate ID '", request.label, "' for chardev");
-  auto chardev = TRY(backend->create(request));
-  TRY(options.check_all_taken());
-  if (log) chardev->set_log(std::move(log));
-  if (mux) chardev = create_mux(std::string(label), std::move(chardev), settings_);
+Chardev* ChardevSet::keep(std::shared_ptr<Chardev> chardev) {
+  if (container_ != nullptr) container_->add_child(chardev->label(), chardev);
   chardevs_.push_back(std::move(chardev));
   return chardevs_.back().get();
 }
 
+Result<std::shared_ptr<Chardev>> ChardevSet::make(std::string label, CharOptions& options,
+                                                  UniqueFd connected) {
+  const Backend* backend = TRY(find_backend(options.backend()));
+  UniqueFd log = TRY(open_log(options));
+  ChardevRequest request{std::move(label), loop_, settings_, options, std::move(connected)};
+  std::shared_ptr<Chardev> chardev = TRY(backend->create(request));
+  TRY(options.check_all_taken());
+  if (log) chardev->set_log(std::move(log));
+  return chardev;
+}
+
+Result<std::shared_ptr<Chardev>> ChardevSet::make_mux(std::string_view label, CharOptions& options) {
+  const std::string base_label = options.take("chardev");
+  if (base_label.empty()) return fail(EINVAL, "chardev: mux: no chardev given");
+  UniqueFd log = TRY(open_log(options));
+  Chardev* base = find(base_label);
+  if (base == nullptr) return fail(ENOENT, "mux: base chardev ", base_label, " not found");
+  std::shared_ptr<Chardev> mux = TRY(create_mux(std::string(label), *base, settings_));
+  TRY(options.check_all_taken());
+  if (log) mux->set_log(std::move(log));
+  return mux;
+}
+
+Result<Chardev*> ChardevSet::create(std::string_view label, CharOptions options, UniqueFd connected) {
+  if (find(label) != nullptr) return fail(EEXIST, "Duplicate ID '", label, "' for chardev");
+  if (options.backend() == "mux") return keep(TRY(make_mux(label, options)));
+  if (!TRY(options.take_bool("mux", false)))
+    return keep(TRY(make(std::string(label), options, std::move(connected))));
+  const std::string base_label = str_cat(label, "-base");
+  if (find(base_label) != nullptr) return fail(EEXIST, "Duplicate ID '", base_label, "' for chardev");
+  Chardev* base = keep(TRY(make(base_label, options, std::move(connected))));
+  return keep(TRY(create_mux(std::string(label), *base, settings_)));  // nobody else has the base
+}
+
+Result<Chardev*> ChardevSet::change(std::string_view label, CharOptions options, UniqueFd connected) {
+  const auto it = std::ranges::find(chardevs_, label, [](const auto& c) { return c->label(); });
+  if (it == chardevs_.end()) return fail(ENOENT, "Chardev '", label, "' does not exist");
+  const bool to_mux = options.backend() == "mux" || TRY(options.take_bool("mux", false));
+  if ((*it)->is_mux() || to_mux) return fail(ENOTSUP, "Mux device hotswap not supported yet");
+  TRY((*it)->check_hotswap());
+  std::shared_ptr<Chardev> made = TRY(make(std::string(label), options, std::move(connected)));
+  (*it)->move_frontends_to(*made);
+  (*it)->unparent();
+  if (container_ != nullptr) container_->add_child(made->label(), made);
+  *it = std::move(made);
+  return it->get();
+}
+
 Chardev* ChardevSet::find(std::string_view label) const {
-  for (const auto& c : chardevs_) {
+  for (const auto& c : chardevs_)
     if (c->label() == label) return c.get();
-    Chardev* base = mux_base(*c);
-    if (base != nullptr && base->label() == label) return base;
-  }
   return nullptr;
 }
 
@@ -111,19 +161,17 @@ Result<Chardev*> ChardevSet::get(std::string_view label) const {
 }
 
 Result<> ChardevSet::remove(std::string_view label) {
-  const auto it = std::ranges::find_if(chardevs_, [&](const auto& c) { return c->label() == label; });
+  const auto it = std::ranges::find(chardevs_, label, [](const auto& c) { return c->label(); });
   if (it == chardevs_.end()) return fail(ENOENT, "Chardev '", label, "' not found");
   if ((*it)->in_use()) return fail(EBUSY, "Chardev '", label, "' is busy");
+  (*it)->unparent();
   chardevs_.erase(it);
   return {};
 }
 
 std::vector<ChardevState> ChardevSet::snapshot() const {
   std::vector<ChardevState> out;
-  for (const auto& c : chardevs_) {
-    add_info(out, *c);
-    if (const Chardev* base = mux_base(*c)) add_info(out, *base);
-  }
+  for (const auto& c : chardevs_) out.push_back({c->label(), c->filename(), c->frontend_open()});
   return out;
 }
 

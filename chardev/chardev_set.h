@@ -26,6 +26,7 @@ struct ChardevSettings {
   bool daemonize = false;         ///< stdio is then refused
   bool stdio_signals = true;      ///< default of stdio's signal=: false with -nographic
   char mux_escape = 1;            ///< Ctrl-a
+  int interrupt_fd = -1;          ///< readable when waiting for a client (wait=on) has to end
   std::function<void()> on_quit;  ///< the mux key "x"
 };
 
@@ -33,7 +34,8 @@ struct ChardevSettings {
 /// loop's thread.
 class ChardevSet {
  public:
-  explicit ChardevSet(AioContext& loop, ChardevSettings settings = {});
+  /// Shows its devices as children of `container` (/chardevs), if there is one.
+  explicit ChardevSet(AioContext& loop, ChardevSettings settings = {}, Object* container = nullptr);
   ~ChardevSet();
 
   ChardevSettings& settings() { return settings_; }
@@ -45,7 +47,11 @@ class ChardevSet {
   /// "none" gives null. A result whose is_mux() is true came from "mon:…" and awaits a monitor.
   Result<Chardev*> add_legacy(std::string_view label, std::string_view spec);
   /// From options taken apart already; `label` is the id.
-  Result<Chardev*> create(std::string_view label, CharOptions options);
+  /// `connected` is a socket client's connection, if it stands already.
+  Result<Chardev*> create(std::string_view label, CharOptions options, UniqueFd connected = {});
+  /// Puts a new device in the place of `label`; who used the old one uses the new one: "Chardev 'ID' does not
+  /// exist", "Mux device hotswap not supported yet". The old one stays if that fails.
+  Result<Chardev*> change(std::string_view label, CharOptions options, UniqueFd connected = {});
 
   /// Null if there is none.
   Chardev* find(std::string_view label) const;
@@ -54,8 +60,6 @@ class ChardevSet {
   /// "Chardev 'ID' not found", "Chardev 'ID' is busy".
   Result<> remove(std::string_view label);
   std::vector<ChardevState> snapshot() const;
-  /// Those not made by a mux, in the order made.
-  const std::vector<std::unique_ptr<Chardev>>& all() const { return chardevs_; }
 
   /// The backends' names, sorted.
   static std::vector<std::string_view> backends();
@@ -63,9 +67,13 @@ class ChardevSet {
   static std::string backends_help();
 
  private:
+  Result<std::shared_ptr<Chardev>> make(std::string label, CharOptions& options, UniqueFd connected);
+  Chardev* keep(std::shared_ptr<Chardev> chardev);
+  Result<std::shared_ptr<Chardev>> make_mux(std::string_view label, CharOptions& options);
   AioContext& loop_;
+  Object* container_;
   ChardevSettings settings_;
-  std::vector<std::unique_ptr<Chardev>> chardevs_;
+  std::vector<std::shared_ptr<Chardev>> chardevs_;  ///< a mux behind what it is in front of
 };
 
 }  // namespace rhea

@@ -36,11 +36,11 @@ Result<UnixName> unix_name(const SocketAddress& a) {
 
 using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
-Result<AddressList> resolve(const SocketAddress& a, bool server) {
+Result<AddressList> resolve(const SocketAddress& a, bool server, int type = SOCK_STREAM) {
   addrinfo hints{};
-  hints.ai_flags = server ? AI_PASSIVE : 0;
+  hints.ai_flags = (server ? AI_PASSIVE : 0) | (a.numeric ? AI_NUMERICHOST | AI_NUMERICSERV : 0);
   hints.ai_family = a.ipv4 && a.ipv6 ? AF_UNSPEC : a.ipv6 ? AF_INET6 : AF_INET;
-  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_socktype = type;
   addrinfo* list = nullptr;
   const int rc = getaddrinfo(a.host.empty() ? nullptr : a.host.c_str(), a.port.c_str(), &hints, &list);
   if (rc != 0)
@@ -60,6 +60,16 @@ Result<UniqueFd> first_that_works(const SocketAddress& a, bool server,
   }
   if (server) return fail_errno(error, "Failed to find an available port");
   return fail_errno(error, "Failed to connect to '", a.host, ":", a.port, "'");
+}
+
+int protocol_of(const SocketAddress& a) {
+  return a.mptcp ? IPPROTO_MPTCP : 0;
+}
+
+/// A client's options; a socket that is none stays none.
+void set_client_options(const UniqueFd& fd, const SocketAddress& a) {
+  const int on = 1;
+  if (fd && a.keep_alive) setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
 /// Closing must not hide why.
@@ -84,7 +94,7 @@ UniqueFd listen_inet(const addrinfo& at, const SocketAddress& a) {
   std::memcpy(&address, at.ai_addr, std::min<size_t>(at.ai_addrlen, sizeof address));
   auto* generic = reinterpret_cast<sockaddr*>(&address);
   for (uint64_t port = first; port <= (range ? a.last_port : first); ++port) {
-    UniqueFd fd(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    UniqueFd fd(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_of(a)));
     if (!fd) return fd;
     const int on = 1;
     setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -159,24 +169,78 @@ Result<SocketAddress> SocketAddress::take(CharOptions& options) {
   const uint64_t to = TRY(options.take_number("to", 0));
   if (to > UINT16_MAX) return fail(EINVAL, "Parameter 'to' expects a port number");
   a.last_port = static_cast<uint16_t>(to);
-  const bool any = !options.has("ipv4") && !options.has("ipv6");
-  const bool only_not = any || (options.has("ipv4") != options.has("ipv6"));
-  a.ipv4 = TRY(options.take_bool("ipv4", any));
-  a.ipv6 = TRY(options.take_bool("ipv6", any));
-  if (!a.ipv4 && !a.ipv6) {
-    if (!only_not) return fail(EINVAL, "Cannot disable IPv4 and IPv6 at same time");
-    return fail(EINVAL, "chardev: socket: neither IPv4 nor IPv6 is left to use");
-  }
+  a.numeric = TRY(options.take_bool("numeric", false));
+  a.keep_alive = TRY(options.take_bool("keep-alive", false));
+  a.mptcp = TRY(options.take_bool("mptcp", false));
+  TRY(a.take_families(options));
   return a;
 }
 
-std::string SocketAddress::text() const {
+Result<> SocketAddress::take_families(CharOptions& options) {
+  const bool v4_given = options.has("ipv4"), v6_given = options.has("ipv6");
+  ipv4 = TRY(options.take_bool("ipv4", true));
+  ipv6 = TRY(options.take_bool("ipv6", true));
+  if (!ipv4 && !ipv6) return fail(EINVAL, "Cannot disable IPv4 and IPv6 at same time");
+  // One asked for by name leaves the other out.
+  if (v4_given && ipv4 && !v6_given) ipv6 = false;
+  if (v6_given && ipv6 && !v4_given) ipv4 = false;
+  return {};
+}
+
+Json SocketAddress::to_json() const {
+  switch (kind) {
+    case Kind::kUnix: {
+      Json json = Json::object({{"path", path}, {"type", "unix"}});
+      if (abstract) {
+        json.set("abstract", true);
+        json.set("tight", tight);
+      }
+      return json;
+    }
+    case Kind::kInet:
+      return ipv4 == ipv6
+                 ? Json::object({{"host", host}, {"port", port}, {"type", "inet"}})
+                 : Json::object(
+                       {{"host", host}, {"port", port}, {ipv4 ? "ipv4" : "ipv6", true}, {"type", "inet"}});
+    case Kind::kFd:
+      return Json::object({{"str", str_cat(fd)}, {"type", "fd"}});
+  }
+  return {};
+}
+
+void SocketAddress::set_from_listener(int listener) {
+  sockaddr_storage local{};
+  socklen_t length = sizeof local;
+  if (getsockname(listener, reinterpret_cast<sockaddr*>(&local), &length) < 0) return;
+  if (local.ss_family == AF_UNIX) {
+    const auto* name = reinterpret_cast<const sockaddr_un*>(&local);
+    const size_t bytes = length - offsetof(sockaddr_un, sun_path);
+    if (kind == Kind::kUnix || bytes == 0) return;
+    kind = Kind::kUnix;
+    abstract = name->sun_path[0] == '\0';
+    path = abstract ? std::string(name->sun_path + 1, bytes - 1)
+                    : std::string(name->sun_path, strnlen(name->sun_path, bytes));
+    return;
+  }
+  char host_text[NI_MAXHOST], port_text[NI_MAXSERV];
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&local), length, host_text, sizeof host_text, port_text,
+                  sizeof port_text, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return;
+  kind = Kind::kInet;
+  ipv6 = local.ss_family == AF_INET6;
+  ipv4 = !ipv6;
+  host = host_text;
+  port = port_text;
+}
+
+std::string SocketAddress::text(std::string_view protocol) const {
   switch (kind) {
     case Kind::kUnix:
       return str_cat("unix:", path,
                      abstract ? (tight ? ",abstract=on,tight=on" : ",abstract=on,tight=off") : "");
     case Kind::kInet:
-      return str_cat("tcp:", host, ":", port);
+      return host.find(':') == std::string::npos ? str_cat(protocol, ":", host, ":", port)
+                                                 : str_cat(protocol, ":[", host, "]:", port);
     case Kind::kFd:
       return str_cat("fd:", fd);
   }
@@ -187,15 +251,15 @@ Result<UniqueFd> socket_listen(const SocketAddress& a) {
   if (a.kind == SocketAddress::Kind::kInet)
     return first_that_works(a, true, [&](const addrinfo& at) { return listen_inet(at, a); });
   if (a.kind == SocketAddress::Kind::kUnix) return listen_unix(a);
-  UniqueFd fd(a.fd);
   if (listen(a.fd, 1) < 0) return fail_errno(errno, "Failed to listen on fd ", a.fd);
   set_nonblocking(a.fd);
-  return fd;
+  return UniqueFd(a.fd);
 }
 
 Result<UniqueFd> socket_begin_connect(const SocketAddress& a, bool* pending) {
   const auto begin = [&](int family, const sockaddr* to, socklen_t length) {
-    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_of(a)));
+    set_client_options(fd, a);
     *pending = fd && connect(fd.get(), to, length) < 0;
     if (!fd || (*pending && errno != EINPROGRESS)) return failed(std::move(fd));
     return fd;
@@ -215,8 +279,9 @@ Result<UniqueFd> socket_connect(const SocketAddress& a) {
     set_nonblocking(a.fd);
     return UniqueFd(a.fd);
   }
-  const auto blocking = [](int family, const sockaddr* to, socklen_t length) {
-    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const auto blocking = [&a](int family, const sockaddr* to, socklen_t length) {
+    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, protocol_of(a)));
+    set_client_options(fd, a);
     if (!fd || connect(fd.get(), to, length) < 0) return failed(std::move(fd));
     set_nonblocking(fd.get());
     return fd;
@@ -230,7 +295,26 @@ Result<UniqueFd> socket_connect(const SocketAddress& a) {
   return fd;
 }
 
-std::string connected_socket_text(int fd, bool server) {
+Result<UniqueFd> socket_datagram(const SocketAddress& remote, const SocketAddress* local) {
+  AddressList to = TRY(resolve(remote, false, SOCK_DGRAM));
+  UniqueFd fd(::socket(to->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail_errno(errno, "Failed to create socket family ", to->ai_family);
+  const int on = 1;
+  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (local != nullptr) {
+    SocketAddress from_address = *local;
+    from_address.ipv4 = to->ai_family == AF_INET;
+    from_address.ipv6 = to->ai_family == AF_INET6;
+    AddressList from = TRY(resolve(from_address, true, SOCK_DGRAM));
+    if (bind(fd.get(), from->ai_addr, from->ai_addrlen) < 0)
+      return fail_errno(errno, "Failed to bind socket to '", local->host, ":", local->port, "'");
+  }
+  if (connect(fd.get(), to->ai_addr, to->ai_addrlen) < 0)
+    return fail_errno(errno, "Failed to connect to '", remote.host, ":", remote.port, "'");
+  return fd;
+}
+
+std::string connected_socket_text(int fd, bool server, std::string_view protocol) {
   sockaddr_storage local{}, peer{};
   socklen_t local_length = sizeof local, peer_length = sizeof peer;
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&local), &local_length) < 0 ||
@@ -238,7 +322,8 @@ std::string connected_socket_text(int fd, bool server) {
     return "unknown";
   const std::string_view suffix = server ? ",server=on" : "";
   if (local.ss_family == AF_UNIX) return unix_text(local, local_length, suffix);
-  return str_cat("tcp:", host_port(local, local_length), suffix, " <-> ", host_port(peer, peer_length));
+  return str_cat(protocol, ":", host_port(local, local_length), suffix, " <-> ",
+                 host_port(peer, peer_length));
 }
 
 }  // namespace rhea

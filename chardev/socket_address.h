@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "chardev/char_options.h"
+#include "util/json.h"
 #include "util/result.h"
 #include "util/unique_fd.h"
 
@@ -22,23 +23,36 @@ struct SocketAddress {
   std::string host, port;
   uint16_t last_port = 0;  ///< a server tries up to this one; 0: only `port`
   bool ipv4 = true, ipv6 = true;
+  bool numeric = false;     ///< host and port are numbers: no name is looked up
+  bool keep_alive = false;  ///< of a client's connection
+  bool mptcp = false;
   int fd = -1;
 
   /// Takes path=, host= or fd= and what belongs to it. "None or one of 'path', 'fd' or 'host' option
   /// required."
   static Result<SocketAddress> take(CharOptions& options);
+  /// Takes ipv4= and ipv6=.
+  Result<> take_families(CharOptions& options);
   /// "unix:/x", "tcp:localhost:4444", "fd:7".
-  std::string text() const;
+  std::string text(std::string_view protocol = "tcp") const;
+  /// As QMP shows a SocketAddress.
+  Json to_json() const;
+  /// Where a listening socket listens: tells the port the kernel chose, and what a descriptor stands for.
+  void set_from_listener(int listener);
 };
 
-/// A listening socket, not blocking. A path that is there already is replaced.
+/// A listening socket, not blocking. A path that is there already is replaced. A descriptor handed over is
+/// the result's owner's from then on; not if this fails.
 Result<UniqueFd> socket_listen(const SocketAddress& address);
 /// A connected socket; blocks.
 Result<UniqueFd> socket_connect(const SocketAddress& address);
 /// A socket whose connecting has begun, not blocking; `pending` tells that its end shows as EPOLLOUT.
 Result<UniqueFd> socket_begin_connect(const SocketAddress& address, bool* pending);
 
+/// A datagram socket connected to `remote` and bound to `local`, if given; not blocking.
+Result<UniqueFd> socket_datagram(const SocketAddress& remote, const SocketAddress* local);
+
 /// "unix:PATH[,server=on]" or "tcp:LOCAL[,server=on] <-> PEER" of a connected socket.
-std::string connected_socket_text(int fd, bool server);
+std::string connected_socket_text(int fd, bool server, std::string_view protocol = "tcp");
 
 }  // namespace rhea

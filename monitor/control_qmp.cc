@@ -1,6 +1,6 @@
 // QMP commands about the connection, the program and the machine as a whole.
 #include "monitor/hmp.h"
-#include "monitor/monitor_session.h"
+#include "qapi/monitor_session.h"
 #include "monitor/version.h"
 #include "qapi/qapi_commands_control.h"
 #include "qapi/qapi_commands_misc.h"

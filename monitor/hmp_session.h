@@ -7,8 +7,8 @@
 
 #include "chardev/char_frontend.h"
 #include "monitor/line_editor.h"
-#include "monitor/monitor_session.h"
 #include "qapi/hmp_registry.h"
+#include "qapi/monitor_session.h"
 #include "qapi/qmp_context.h"
 #include "util/aio_context.h"
 #include "util/co_sync.h"

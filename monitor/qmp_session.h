@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "chardev/char_frontend.h"
-#include "monitor/monitor_session.h"
+#include "qapi/monitor_session.h"
 #include "monitor/qmp_request.h"
 #include "qapi/command.h"
 #include "qapi/qmp_context.h"

@@ -9,6 +9,7 @@
 #include "accel/accel.h"
 #include "backends/backend_types.h"
 #include "block/qmp/block_hmp.h"
+#include "chardev/chardev_hmp.h"
 #include "hw/i386/pc.h"
 #include "memory/backend.h"
 #include "monitor/hmp.h"
@@ -48,6 +49,7 @@ Result<> run(CommandLine command_line, int& exit_code) {
   const MachineGuard guard(machine_lock());
   loop->set_dispatch_lock(&machine_lock());
   Vm vm(*loop, std::move(command_line));
+  vm.chardevs().settings().interrupt_fd = signals.get();
   const auto watch = loop->watch_fd(signals.get(), EPOLLIN, [&](uint32_t) {
     signalfd_siginfo info{};
     while (::read(signals.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
@@ -67,12 +69,14 @@ Result<> run(CommandLine command_line, int& exit_code) {
 int real_main(int argc, char** argv) {
   log_set_program(base_name(argc > 0 ? argv[0] : "rhea"));
   register_pc_types();
+  register_chardev_types();
   register_x86_cpu_types();
   TypeRegistry::instance().add(MemoryBackendRam::kType);
   register_backend_types(TypeRegistry::instance());
   hmp_register_generic(hmp_registry());
   hmp_register_media(hmp_registry());
   register_block_hmp(hmp_registry());
+  register_chardev_hmp(hmp_registry());
   register_machine_hmp(hmp_registry());
   Result<CommandLine> command_line = parse_command_line(argc, argv);
   if (!command_line) {

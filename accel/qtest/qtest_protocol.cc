@@ -4,6 +4,7 @@
 
 #include "memory/memory.h"
 #include "util/aio_context.h"
+#include "util/base64.h"
 #include "util/clock.h"
 
 namespace rhea {

@@ -80,8 +80,4 @@ class QtestProtocol {
   std::vector<int> levels_;
 };
 
-/// Base 64 (RFC 4648, section 4). Decoding stops at what is no such letter.
-std::string base64_encode(const std::vector<uint8_t>& bytes);
-std::vector<uint8_t> base64_decode(std::string_view text);
-
 }  // namespace rhea

@@ -28,7 +28,8 @@ void Uart16550::start(IrqLine& irq, AioContext& loop, Clock& clock) {
                             [this](CharEvent event) {
                               if (event == CharEvent::kBreak) receive_break();
                             },
-                        .writable = [this] { transmit(), update_irq(); }});
+                        .writable = [this] { transmit(), update_irq(); },
+                        .may_change_backend = true});
 }
 
 void Uart16550::stop() {
@@ -203,11 +204,21 @@ void Uart16550::write_fcr(uint8_t value) {
 void Uart16550::write_lcr(uint8_t value) {
   const uint8_t risen = static_cast<uint8_t>(value & ~state.lcr);
   state.lcr = value;
+  if ((value & kLcrDlab) == 0) set_line();
   if ((risen & kLcrBreak) == 0) return;
   if (loopback())
     receive_break();
   else
     chardev.send_break();
+}
+
+/// LCR (8.1) and the divider (8.3) as a line of the host has them.
+void Uart16550::set_line() {
+  const bool parity = (state.lcr & 0x08) != 0, even = (state.lcr & 0x10) != 0;
+  chardev.set_line({.speed = baudbase / (state.divider == 0 ? 1u : state.divider),
+                    .parity = !parity ? 'N' : even ? 'E' : 'O',
+                    .data_bits = static_cast<uint8_t>(5 + (state.lcr & 3)),
+                    .stop_bits = static_cast<uint8_t>(1 + (state.lcr >> 2 & 1))});
 }
 
 void Uart16550::write_mcr(uint8_t value) {

@@ -95,6 +95,7 @@ class Uart16550 {
   void write_fcr(uint8_t value);
   void write_lcr(uint8_t value);
   void write_mcr(uint8_t value);
+  void set_line();
 
   void transmit();
   bool next_to_send();

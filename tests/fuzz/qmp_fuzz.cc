@@ -5,7 +5,7 @@
 
 #include "chardev/chardev.h"
 #include "chardev/chardev_set.h"
-#include "monitor/monitor_session.h"
+#include "qapi/monitor_session.h"
 #include "monitor/qmp_session.h"
 #include "qapi/event.h"
 #include "util/co_sync.h"

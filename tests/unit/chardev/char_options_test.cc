@@ -49,6 +49,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Legacy{"tcp::44", "socket", "host", ""}, Legacy{"tcp:[::1]:44", "socket", "host", "::1"},
                     Legacy{"telnet:h:1", "socket", "telnet", "on"},
                     Legacy{"file:/a,b", "file", "path", "/a,b"}, Legacy{"pipe:/p", "pipe", "path", "/p"},
+                    Legacy{"websocket:h:1,server=on", "socket", "websocket", "on"},
+                    Legacy{"tn3270:h:1", "socket", "tn3270", "on"}, Legacy{"udp::44", "udp", "port", "44"},
+                    Legacy{"udp:h:44@:55", "udp", "localport", "55"},
+                    Legacy{"udp:h:44@l:55", "udp", "host", "h"},
+                    Legacy{"/dev/parport0", "parallel", "path", "/dev/parport0"},
                     Legacy{"/dev/ttyS0", "serial", "path", "/dev/ttyS0"}));
 
 TEST(CharOptions, RefusesUnknownShortForms) {

@@ -158,8 +158,8 @@ TEST_F(ChardevTest, SnapshotListsMuxAndBase) {
   f.attach(*set->find("m"));
   auto all = set->snapshot();
   ASSERT_EQ(all.size(), 2u);
-  EXPECT_EQ(all[0].label + all[0].filename, "mmux");
-  EXPECT_EQ(all[1].label + all[1].filename, "m-basenull");
+  EXPECT_EQ(all[0].label + all[0].filename, "m-basenull");
+  EXPECT_EQ(all[1].label + all[1].filename, "mmux");
   EXPECT_TRUE(all[0].frontend_open && all[1].frontend_open);
 }
 

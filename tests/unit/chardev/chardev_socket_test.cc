@@ -48,8 +48,13 @@ TEST_F(ChardevSocket, SaysWhatIsWrong) {
             "'wait' option is incompatible with socket in client connect mode");
   EXPECT_EQ(error_of("socket,id=x,path=/x,server=on,reconnect=1"),
             "'reconnect' option is incompatible with socket in server listen mode");
-  EXPECT_EQ(error_of("socket,id=x,telnet=on,server=on,path=/x"),
-            "'telnet=on' is not supported by the socket chardev");
+  EXPECT_EQ(error_of("socket,id=x,tn3270=on,server=on,path=/x"),
+            "'tn3270=on' is not supported by the socket chardev");
+  EXPECT_EQ(error_of("socket,id=x,websocket=on,server=on,path=/x"),
+            "'websocket=on' is not supported by the socket chardev");
+  EXPECT_EQ(error_of("socket,id=x,tls-creds=t,server=on,path=/x"), "No TLS credentials with id 't'");
+  EXPECT_EQ(error_of("socket,id=x,path=/x,delay=off,nodelay=on"),
+            "'delay' and 'nodelay' are mutually exclusive");
   EXPECT_EQ(error_of(server() + ",bogus=1"), "Invalid parameter 'bogus'");
   EXPECT_NE(access(path("s").c_str(), F_OK), 0);
   EXPECT_EQ(error_of("socket,id=x,server=on,wait=off,path=/" + std::string(200, 'x')),

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "monitor/hmp.h"
-#include "monitor/monitor_session.h"
+#include "qapi/monitor_session.h"
 #include "qapi/qapi_commands_char.h"
 #include "qapi/qapi_commands_control.h"
 #include "qapi/qapi_commands_misc.h"

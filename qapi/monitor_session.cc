@@ -1,4 +1,4 @@
-#include "monitor/monitor_session.h"
+#include "qapi/monitor_session.h"
 
 namespace rhea {
 

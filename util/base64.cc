@@ -1,6 +1,6 @@
 #include <array>
 
-#include "accel/qtest/qtest_protocol.h"
+#include "util/base64.h"
 
 namespace rhea {
 
