@@ -90,6 +90,11 @@ Result<> trace_enable_from(const std::string& path) {
   return {};
 }
 
+Result<> opt_no_fd_bootchk(CommandLine& c, std::string_view) {
+  c.config.boot.floppy_signature_check = false;
+  return {};
+}
+
 Result<> opt_trace(CommandLine& c, std::string_view text) {
   if (text == "help" || text == "?") {
     c.answer = trace_names();
@@ -187,6 +192,7 @@ constexpr Option kOptions[] = {
     {"nodefaults", nullptr, "do not create default devices", opt_flag<&CommandLine::nodefaults>},
     {"no-user-config", nullptr, "do not load user-provided configuration (there is none)", opt_nothing},
     {"no-acpi", nullptr, "disable ACPI", opt_no_acpi},
+    {"no-fd-bootchk", nullptr, "disable boot signature checking for floppy disks", opt_no_fd_bootchk},
     {"name", "[guest=]name[,debug-threads=on|off]", "set the name of the guest", opt_name},
     {"uuid", "uuid", "set the machine's UUID", opt_uuid},
     {"S", nullptr, "do not start the CPUs (use 'cont' to start)", opt_flag<&CommandLine::start_paused>},

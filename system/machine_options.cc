@@ -161,10 +161,17 @@ Result<> opt_boot(CommandLine& c, std::string_view text) {
   TRY(check_boot_letters(b.once));
   b.menu = TRY(f.flag("menu", b.menu));
   b.strict = TRY(f.flag("strict", b.strict));
-  if (f.find("splash") != nullptr)
-    return fail(ENOTSUP, "a boot splash picture needs a display, which this build has not");
-  if (const auto n = TRY(f.number("splash-time", 0xffff))) b.splash_time_ms = static_cast<uint16_t>(*n);
-  if (const auto n = TRY(f.number("reboot-timeout", 0xffff))) b.reboot_timeout_ms = static_cast<uint32_t>(*n);
+  if (const auto* s = f.find("splash")) b.splash = *s;
+  if (const auto n = TRY(f.signed_number("splash-time"))) {
+    if (*n < 0 || *n > 0xffff)
+      return fail(EINVAL, "splash-time is invalid,it should be a value between 0 and 65535");
+    b.splash_time_ms = static_cast<uint16_t>(*n);
+  }
+  if (const auto n = TRY(f.signed_number("reboot-timeout"))) {
+    if (*n < -1 || *n > 0xffff)
+      return fail(EINVAL, "reboot timeout is invalid,it should be a value between -1 and 65535");
+    b.reboot_timeout_ms = static_cast<uint32_t>(*n);  // -1, for ever, is all ones
+  }
   return {};
 }
 

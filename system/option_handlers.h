@@ -32,6 +32,11 @@ class Fields {
     if (v == nullptr) return std::nullopt;
     return TRY(property_uint(key, *v, ValueForm::kKeyval, max));
   }
+  Result<std::optional<int64_t>> signed_number(std::string_view key) const {
+    const Json* v = values_.find(key);
+    if (v == nullptr) return std::nullopt;
+    return TRY(property_int(key, *v, ValueForm::kKeyval, INT64_MIN, INT64_MAX));
+  }
   Result<bool> flag(std::string_view key, bool fallback) const {
     const Json* v = values_.find(key);
     return v != nullptr ? property_bool(key, *v, ValueForm::kKeyval) : Result<bool>(fallback);

@@ -180,6 +180,14 @@ CoResult<> Vm::co_make_drives() {
     if (!made) co_return option_error("drive", std::move(made).error());
     DriveInfo& info = **made;
     if (info.interface == DriveInterface::kNone) continue;
+    if (info.interface == DriveInterface::kPflash && info.bus == 0) {
+      // The machine takes it when the board is complete.
+      const std::string property = str_cat("pflash", info.unit);
+      if (machine_->set_property(property, info.backend->name(), ValueForm::kTyped)) {
+        info.claimed = true;
+        continue;
+      }
+    }
     if (info.interface != DriveInterface::kIde || find_bus(*machine_, str_cat("ide.", info.bus)) == nullptr) {
       if (info.backend->node() == nullptr && info.is_cdrom)
         continue;  // the default drive of a machine without IDE

@@ -40,7 +40,9 @@ struct BootOptions {
   bool menu = false;
   bool strict = false;
   std::optional<uint16_t> splash_time_ms;
-  std::optional<uint32_t> reboot_timeout_ms;
+  std::optional<uint32_t> reboot_timeout_ms;  ///< all ones: never
+  std::string splash;                         ///< a picture's file for the firmware to show; empty: none
+  bool floppy_signature_check = true;         ///< false: boot from floppies without a boot signature
 };
 
 /// What the command line says about the machine, checked. Owned by the VM; outlives the machine.

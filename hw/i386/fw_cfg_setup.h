@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "hw/core/machine.h"
 #include "hw/i386/acpi_tables.h"
 #include "hw/i386/e820.h"
 #include "hw/i386/linux_boot.h"
@@ -52,6 +53,10 @@ struct FwCfgConfig {
 
 // Error: a user file whose name is taken or bad, too many files, SMBIOS tables too large.
 Result<> setup_fw_cfg(FwCfgStore& store, FwCfgConfig config);
+
+// The picture of -boot splash=, under the name that tells the firmware its format. Error: there is no such
+// file, or it is neither JPEG nor a BMP of 24 bits.
+Result<FwCfgUserFile> load_boot_splash(const MachineConfig& config);
 
 // The contents of file "bootorder": paths separated by newlines, "HALT" last if `strict`, and a NUL.
 Bytes encode_boot_order(const std::vector<std::string>& order, bool strict);

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 
 #include "hw/acpi/piix4_pm.h"
+#include "hw/block/pflash_cfi01.h"
 #include "hw/char/char_types.h"
 #include "hw/char/debugcon.h"
 #include "hw/char/serial.h"
@@ -118,6 +120,8 @@ constexpr PropertyInfo PcMachine::kProperties[] = {
     prop<&PcMachine::smm>("smm", "Enable SMM"),
     prop<&PcMachine::acpi>("acpi", "Enable ACPI"),
     prop<&PcMachine::pit>("pit", "Enable i8254 PIT emulation"),
+    prop<&PcMachine::pflash0>("pflash0", "Node name or ID of a block device to use as a backend"),
+    prop<&PcMachine::pflash1>("pflash1", "Node name or ID of a block device to use as a backend"),
     prop<&PcMachine::hpet>("hpet", "Enable/disable high precision event timer emulation"),
 };
 static constexpr const char* kX86Interfaces[] = {"nmi"};
@@ -378,11 +382,20 @@ void PcMachine::set_cmos_memory() {
   rtc_->set_cmos(0x14, 0x06);  // equipment: FPU, PS/2 port
 }
 
-void PcMachine::set_cmos_boot(std::string_view order, const MachineContext&) {
+Result<> PcMachine::check_boot_order(std::string_view order) {
+  if (order.size() > 3) return fail(EINVAL, "Too many boot devices for PC");
+  for (const char letter : order)
+    if (boot_code(letter) == 0) return fail(EINVAL, "Invalid boot device for PC: '", letter, "'");
+  return {};
+}
+
+void PcMachine::set_cmos_boot(std::string_view order) {
+  constexpr uint8_t kNoSignatureCheck = 1;
   std::array<uint8_t, 3> codes{};
   for (size_t i = 0; i < codes.size() && i < order.size(); ++i) codes[i] = boot_code(order[i]);
   rtc_->set_cmos(0x3d, static_cast<uint8_t>(codes[1] << 4 | codes[0]));
-  rtc_->set_cmos(0x38, static_cast<uint8_t>(codes[2] << 4));
+  const bool check = context_->config.boot.floppy_signature_check;
+  rtc_->set_cmos(0x38, static_cast<uint8_t>(codes[2] << 4 | (check ? 0 : kNoSignatureCheck)));
 }
 
 Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
@@ -420,6 +433,7 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
     }
   }
   if (pm_ != nullptr) f.acpi = [this] { return acpi_config(); };
+  if (!c.boot.splash.empty()) f.user_files.push_back(TRY(load_boot_splash(c)));
   if (const IsaPvpanic* panic = find_device<IsaPvpanic>(*this))
     f.user_files.push_back({.name = "etc/pvpanic-port", .data = ByteBuffer().le(panic->ioport, 2).take()});
   if (!c.kernel.empty())
@@ -444,10 +458,53 @@ AcpiConfig PcMachine::acpi_config() const {
   return a;
 }
 
+/// The firmware's last 128 KiB show below 1 MiB, as a copy: they stay readable while the flash takes
+/// commands.
+Result<> PcMachine::show_firmware_low(const RamBlock& flash) {
+  const uint64_t low = std::min(flash.size(), kFirmwareLowBytes);
+  firmware_block_ = TRY(RamBlock::create("isa-bios", low));
+  std::memcpy(firmware_block_->host(), flash.host() + flash.size() - low, low);
+  firmware_low_ = MemoryRegion::rom("isa-bios", firmware_block_);
+  pci_memory_->add_subregion(kMiB - low, *firmware_low_, 1);
+  return {};
+}
+
+/// Flash in place of the firmware of -bios: unit 0 ends at 4 GiB, unit 1 below it.
+CoResult<> PcMachine::co_map_flash(MachineContext& context) {
+  if (pflash0.empty() && pflash1.empty()) co_return Result<>();
+  if (pflash0.empty()) co_return fail(EINVAL, "pflash1 requires pflash0");
+  GuestAddr end = kFourGiB;
+  for (const std::string* drive : {&pflash0, &pflash1}) {
+    if (drive->empty()) continue;
+    const bool first = drive == &pflash0;
+    std::function<void(PflashCfi01&)> wire = [&](PflashCfi01& d) {
+      d.name = first ? "flash0" : "flash1";
+      d.drive = *drive;
+      d.system = pci_memory_.get();
+      d.end = end;
+    };
+    if (first) {
+      const MemoryTransaction transaction;
+      firmware_low_.reset();
+      firmware_.reset();
+    }
+    PflashCfi01* flash = co_await or_return(co_await co_add<PflashCfi01>(context, nullptr, wire));
+    if (first) co_await or_return(show_firmware_low(*flash->array()));
+    end -= flash->array()->size();
+    if (kFourGiB - end > kMaxFirmwareBytes)
+      co_return fail(EINVAL, "combined size of system firmware exceeds ", kMaxFirmwareBytes, " bytes");
+  }
+  co_return Result<>();
+}
+
 CoResult<> PcMachine::co_finish(MachineContext& context) {
+  co_await or_return(co_await co_map_flash(context));
   co_await or_return(fill_fw_cfg(context));
-  boot_order_now_ = context.config.boot.once.empty() ? context.config.boot.order : context.config.boot.once;
-  set_cmos_boot(boot_order_now_, context);
+  const BootOptions& boot = context.config.boot;
+  co_await or_return(check_boot_order(boot.order));
+  co_await or_return(check_boot_order(boot.once));
+  boot_once_ = !boot.once.empty();
+  set_cmos_boot(boot.order);
   co_return Result<>();
 }
 
@@ -455,6 +512,9 @@ void PcMachine::reset() {
   Result<> r = context_->accel.reset();
   if (!r) error_report(r.error());
   Machine::reset();
+  // The first reset is the power-on: "once" is for that one.
+  if (rtc_ != nullptr && boot_once_)
+    set_cmos_boot(std::exchange(power_on_, false) ? context_->config.boot.once : context_->config.boot.order);
 }
 
 void PcMachine::press_power_button() {
@@ -483,6 +543,7 @@ Result<> PcMachine::inject_nmi() {
 void register_pc_types() {
   machine_classes().push_back(&PcMachine::kClass);
   auto& registry = TypeRegistry::instance();
+  registry.add(PflashCfi01::kType);
   registry.add({&NoneMachine::kType, &PcMachine::kType, &PciBus::kType, &IsaBus::kType, &I440fx::kType,
                 &I440fxPciHost::kType, &Piix3::kType, &Piix4Pm::kType});
   register_nvram_types();

@@ -38,6 +38,7 @@ class PcMachine final : public Machine {
   bool acpi = true;
   bool pit = true;
   bool hpet = false;
+  std::string pflash0, pflash1;  ///< block backends or nodes with firmware and its variables
 
   PciBus& pci() { return host_->pci(); }
 
@@ -45,6 +46,8 @@ class PcMachine final : public Machine {
   static const PropertyInfo kProperties[];
   Result<> build_memory(MachineContext& context);
   Result<> load_firmware(MachineContext& context);
+  CoResult<> co_map_flash(MachineContext& context);
+  Result<> show_firmware_low(const RamBlock& flash);
   Result<> build_cpus(MachineContext& context);
   CoResult<> co_build_chipset(MachineContext& context);
   CoResult<> co_build_interrupt_controllers(MachineContext& context);
@@ -52,7 +55,8 @@ class PcMachine final : public Machine {
   CoResult<> co_build_legacy(MachineContext& context);
   CoResult<> co_build_serial_ports(MachineContext& context);
   void set_cmos_memory();
-  void set_cmos_boot(std::string_view order, const MachineContext& context);
+  static Result<> check_boot_order(std::string_view order);
+  void set_cmos_boot(std::string_view order);
   Result<> fill_fw_cfg(MachineContext& context);
   AcpiConfig acpi_config() const;
 
@@ -72,7 +76,7 @@ class PcMachine final : public Machine {
   Mc146818* rtc_ = nullptr;
   FwCfgIo* fw_cfg_ = nullptr;
   std::unique_ptr<GsiRouter> router_;  ///< without the kernel's interrupt controllers
-  std::string boot_order_now_;
+  bool boot_once_ = false, power_on_ = true;
 };
 
 /// Makes the types of this folder and of the devices the board needs known.

@@ -36,7 +36,8 @@ constexpr TypeInfo IsaPvpanic::kType{
     .parent = &IsaDevice::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<IsaPvpanic>(); },
     .properties = kIsaProperties,
-    .user_creatable = true};
+    .user_creatable = true,
+    .category = DeviceCategory::kMisc};
 
 CoResult<> IsaPvpanic::co_prepare(DeviceContext& context) {
   port.vm = context.vm;
@@ -55,7 +56,8 @@ constexpr TypeInfo PciPvpanic::kType{
     .parent = &PciDevice::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<PciPvpanic>(); },
     .properties = kPciProperties,
-    .user_creatable = true};
+    .user_creatable = true,
+    .category = DeviceCategory::kMisc};
 
 PciIds PciPvpanic::pci_ids() const {
   return {.vendor = 0x1b36, .device = 0x0011, .revision = 1, .class_id = 0x0880};

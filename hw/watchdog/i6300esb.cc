@@ -63,7 +63,8 @@ constexpr TypeInfo I6300Esb::kType{
     .parent = &PciDevice::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<I6300Esb>(); },
     .description = "Intel 6300ESB",
-    .user_creatable = true};
+    .user_creatable = true,
+    .category = DeviceCategory::kWatchdog};
 
 PciIds I6300Esb::pci_ids() const {
   return {.vendor = 0x8086, .device = 0x25ab, .revision = 0, .class_id = 0x0880};

@@ -37,7 +37,8 @@ constexpr TypeInfo Ib700::kType{
     .parent = &IsaDevice::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<Ib700>(); },
     .description = "iBASE 700",
-    .user_creatable = true};
+    .user_creatable = true,
+    .category = DeviceCategory::kWatchdog};
 
 CoResult<> Ib700::co_prepare(DeviceContext& context) {
   connect(context.main_loop, context.clock, context.vm);
