@@ -43,7 +43,16 @@ Result<> hmp_nmi(HmpCall& call) {
   return qmp_inject_nmi(call.ctx);
 }
 
+Result<> info_vm_generation_id(HmpCall& call) {
+  const GuidInfo info = TRY(qmp_query_vm_generation_id(call.ctx));
+  call.print(info.guid, "\n");
+  return {};
+}
+
 constexpr HmpCommand kCommands[] = {
+    {.name = "info vm-generation-id",
+     .help = "Show Virtual Machine Generation ID",
+     .run = info_vm_generation_id},
     {.name = "nmi", .help = "inject an NMI", .run = hmp_nmi},
     {.name = "info mtree",
      .args = "flatview:-f",

@@ -6,6 +6,7 @@
 #include "system/option_handlers.h"
 #include "target/i386/cpu_model.h"
 #include "util/log.h"
+#include "util/uuid.h"
 
 namespace rhea {
 
@@ -182,27 +183,10 @@ Result<> opt_name(CommandLine& c, std::string_view text) {
   return {};
 }
 
-static int hex_digit(char ch) {
-  if (ch >= '0' && ch <= '9') return ch - '0';
-  if (ch >= 'a' && ch <= 'f') return ch - 'a' + 10;
-  if (ch >= 'A' && ch <= 'F') return ch - 'A' + 10;
-  return -1;
-}
-
 Result<> opt_uuid(CommandLine& c, std::string_view text) {
-  bool ok = text.size() == 36;
-  size_t byte = 0;
-  for (size_t i = 0; ok && i < text.size();) {
-    if (i == 8 || i == 13 || i == 18 || i == 23) {
-      ok = text[i++] == '-';
-      continue;
-    }
-    const int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
-    ok = high >= 0 && low >= 0;
-    c.config.uuid[byte++] = static_cast<uint8_t>(high << 4 | low);
-    i += 2;
-  }
-  if (!ok) return fail(EINVAL, "failed to parse UUID string: wrong format");
+  const std::optional<Uuid> uuid = uuid_from_text(text);
+  if (!uuid) return fail(EINVAL, "failed to parse UUID string: wrong format");
+  c.config.uuid = *uuid;
   c.config.uuid_set = true;
   return {};
 }

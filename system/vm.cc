@@ -9,19 +9,11 @@
 #include "qapi/qapi_events_runstate.h"
 #include "qom/user_creatable.h"
 #include "util/log.h"
+#include "util/uuid.h"
 
 namespace rhea {
 
 namespace {
-
-std::string uuid_to_text(const std::array<uint8_t, 16>& uuid) {
-  std::string out;
-  for (size_t i = 0; i < uuid.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
-    out += hex(uuid[i], 2);
-  }
-  return out;
-}
 
 Failure option_error(std::string_view option, Error error) {
   return Failure(std::move(error).prepend(str_cat("-", option, ": ")));

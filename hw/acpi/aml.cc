@@ -207,6 +207,10 @@ Term named(std::string_view path) {
   return t;
 }
 
+Term num32(uint32_t value) {
+  return {ByteBuffer().u8(kDword).le(value, 4).take()};
+}
+
 Term num(uint64_t value) {
   if (value == 0) return {{kZero}};
   if (value == 1) return {{kOne}};

@@ -49,6 +49,7 @@ class TermList {
 // --- Names and data (20.2.2, 20.2.3) ---------------------------------------------------------
 Term named(std::string_view path);  // "\\_SB.PCI0", "^ISA.PRQ0", "LNKA"; short segments are padded
 Term num(uint64_t value);           // the shortest integer encoding
+Term num32(uint32_t value);         // always four bytes long, for the linker to patch
 Term ones();                        // all bits set, whatever the integer width
 Term str(std::string_view text);    // ASCII, 1 to 0x7f
 Term buffer(std::span<const uint8_t> data);

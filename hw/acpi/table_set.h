@@ -35,7 +35,9 @@ class TableSet {
   // Appends bytes that carry no standard header (the FACS); returns their offset in the file.
   uint32_t append_raw(std::span<const uint8_t> bytes);
   // Appends a standard table around `body` and a checksum command; returns its offset in the file.
-  uint32_t append_table(std::string_view signature, uint8_t revision, std::span<const uint8_t> body);
+  // `oem_table_id` replaces the identity's, if given.
+  uint32_t append_table(std::string_view signature, uint8_t revision, std::span<const uint8_t> body,
+                        std::string_view oem_table_id = {});
   // Makes the `size`-byte field at `field` (offset in the file) point at offset `target`. Call it
   // after the table that holds the field was appended.
   void link(uint32_t field, uint8_t size, uint32_t target);

@@ -2,6 +2,9 @@
 // Spec: ACPI 6.4 section 5.2; "Windows ACPI Emulated Devices Table" (Microsoft, 2009); IA-PC HPET 1.0a.
 #include "hw/i386/acpi_tables.h"
 
+#include "hw/acpi/aml.h"
+#include "hw/acpi/vmgenid.h"
+
 #include <algorithm>
 
 namespace rhea {
@@ -129,6 +132,30 @@ Bytes hpet_body() {
   return b.take();
 }
 
+// docs/specs/vmgenid: VGIA is where the firmware has put the page; the guest is told of it back through
+// fw_cfg.
+uint32_t append_vmgenid(TableSet& set) {
+  using namespace aml;                          // NOLINT: AML throughout
+  constexpr uint32_t kVgiaAt = 36 + 1 + 4 + 1;  // header, NameOp, "VGIA", DWordPrefix
+  const TermList address{store(package({num(0), num(0)}), local(0)),
+                         store(add(named("VGIA"), num(VmGenId::kIdAt)), index(local(0), num(0))),
+                         store(num(0), index(local(0), num(1))), return_(local(0))};
+  const TermList status{store(num(0x0f), local(0)),
+                        if_(equal(named("VGIA"), num(0)), {store(num(0), local(0))}), return_(local(0))};
+  TermList root{name("VGIA", num32(0))};
+  root.add(scope("\\_SB", {device("VGEN", {name("_HID", str("QEMUVGID")), name("_CID", str("VM_Gen_Counter")),
+                                           name("_DDN", str("VM_Gen_Counter")),
+                                           method("_STA", 0, Serialize::kNo, status),
+                                           method("ADDR", 0, Serialize::kNo, address)})}));
+  root.add(method("\\_GPE._E05", 0, Serialize::kNo, {notify(named("\\_SB.VGEN"), num(0x80))}));
+  const uint32_t table = set.append_table("SSDT", 1, root.bytes(), "VMGENID");
+  TableLinker& linker = set.linker();
+  linker.allocate(VmGenId::kPageFile, VmGenId::kPageBytes, TableLinker::Zone::kHigh);
+  linker.write_pointer(VmGenId::kAddressFile, 0, VmGenId::kAddressBytes, VmGenId::kPageFile, VmGenId::kIdAt);
+  linker.add_pointer(set.file(), table + kVgiaAt, 4, VmGenId::kPageFile);
+  return table;
+}
+
 uint32_t append_fadt(TableSet& set, const AcpiConfig& config, uint32_t facs_at, uint32_t dsdt_at) {
   uint32_t fadt = set.append_table("FACP", kFadtRevision, fadt_body(config));
   set.link(fadt + kFadtFacs, 4, facs_at);
@@ -168,6 +195,7 @@ AcpiFiles build_acpi_files(const AcpiConfig& config) {
   tables.push_back(set.append_table("APIC", has_wide_apic_ids(config) ? 3 : 1, madt_body(config)));
   if (config.hpet) tables.push_back(set.append_table("HPET", 1, hpet_body()));
   tables.push_back(set.append_table("WAET", 1, waet_body()));
+  if (config.vmgenid) tables.push_back(append_vmgenid(set));
   uint32_t rsdt = append_rsdt(set, tables);
   AcpiFiles files;
   files.rsdp = build_rsdp(set, rsdt);

@@ -36,7 +36,8 @@ struct AcpiConfig {
   bool s3 = false;      // suspend to RAM offered
   uint8_t s4_type = 2;  // SLP_TYP of S4
   std::optional<uint16_t> pvpanic_port;
-  bool s4 = true;  // suspend to disk offered, SLP_TYP 2
+  bool vmgenid = false;  // the generation id's page is there as a fw_cfg file
+  bool s4 = true;        // suspend to disk offered, SLP_TYP 2
   AcpiIdentity identity;
 };
 

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "hw/acpi/piix4_pm.h"
+#include "hw/acpi/vmgenid.h"
 #include "hw/block/pflash_cfi01.h"
 #include "hw/char/char_types.h"
 #include "hw/char/debugcon.h"
@@ -398,6 +399,21 @@ void PcMachine::set_cmos_boot(std::string_view order) {
   rtc_->set_cmos(0x38, static_cast<uint8_t>(codes[2] << 4 | (check ? 0 : kNoSignatureCheck)));
 }
 
+/// The page for the firmware to place, and the file through which it tells where.
+Result<> PcMachine::publish(VmGenId& generation) {
+  if (!fw_cfg_->dma_enabled() || pm_ == nullptr)
+    return fail(ENOTSUP, "vmgenid requires DMA write support in fw_cfg, and ACPI");
+  generation.on_change = [this] { pm_->acpi().raise_gpe(VmGenId::kGpe); };
+  FwCfgStore& store = fw_cfg_->store();
+  auto address_written = [&store, &generation] {
+    if (const Bytes* at = store.file(VmGenId::kAddressFile))
+      std::copy_n(at->begin(), std::min(at->size(), generation.address.size()), generation.address.begin());
+  };
+  TRY(store.add_file(VmGenId::kPageFile, generation.page()));
+  return store.add_file(VmGenId::kAddressFile, Bytes(VmGenId::kAddressBytes),
+                        {.writable = true, .after_write = address_written});
+}
+
 Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
   const MachineConfig& c = context.config;
   FwCfgConfig f;
@@ -433,6 +449,7 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
     }
   }
   if (pm_ != nullptr) f.acpi = [this] { return acpi_config(); };
+  if (VmGenId* generation = find_device<VmGenId>(*this)) TRY(publish(*generation));
   if (!c.boot.splash.empty()) f.user_files.push_back(TRY(load_boot_splash(c)));
   if (const IsaPvpanic* panic = find_device<IsaPvpanic>(*this))
     f.user_files.push_back({.name = "etc/pvpanic-port", .data = ByteBuffer().le(panic->ioport, 2).take()});
@@ -451,6 +468,7 @@ AcpiConfig PcMachine::acpi_config() const {
     a.serial_ports.push_back(!context_->config.serial_chardevs[i].empty());
   if (const IsaPvpanic* panic = find_device<IsaPvpanic>(*const_cast<PcMachine*>(this)))
     a.pvpanic_port = panic->ioport;
+  a.vmgenid = find_device<VmGenId>(*const_cast<PcMachine*>(this)) != nullptr;
   a.hpet = false;
   a.s3 = pm_->disable_s3 == 0;
   a.s4 = pm_->disable_s4 == 0;
@@ -543,7 +561,7 @@ Result<> PcMachine::inject_nmi() {
 void register_pc_types() {
   machine_classes().push_back(&PcMachine::kClass);
   auto& registry = TypeRegistry::instance();
-  registry.add(PflashCfi01::kType);
+  registry.add({&PflashCfi01::kType, &VmGenId::kType});
   registry.add({&NoneMachine::kType, &PcMachine::kType, &PciBus::kType, &IsaBus::kType, &I440fx::kType,
                 &I440fxPciHost::kType, &Piix3::kType, &Piix4Pm::kType});
   register_nvram_types();

@@ -13,6 +13,7 @@ class FwCfgIo;
 class Mc146818;
 class Piix3;
 class Piix4Pm;
+class VmGenId;
 
 class PcMachine final : public Machine {
  public:
@@ -57,6 +58,7 @@ class PcMachine final : public Machine {
   void set_cmos_memory();
   static Result<> check_boot_order(std::string_view order);
   void set_cmos_boot(std::string_view order);
+  Result<> publish(VmGenId& generation);
   Result<> fill_fw_cfg(MachineContext& context);
   AcpiConfig acpi_config() const;
 
