@@ -68,7 +68,9 @@ constexpr HmpCommand kCommands[] = {
 
 void register_machine_hmp(HmpRegistry& registry) {
   for (const auto& command : kCommands) registry.add(command);
+  register_control_hmp(registry);
   register_cpu_hmp(registry);
+  register_interrupt_hmp(registry);
   register_log_hmp(registry);
   register_memory_hmp(registry);
   register_qom_hmp(registry);

@@ -7,6 +7,10 @@ class HmpRegistry;
 void register_machine_hmp(HmpRegistry& registry);
 /// cpu, info cpus, registers, mem, tlb, lapic; and $registers in expressions.
 void register_cpu_hmp(HmpRegistry& registry);
+/// boot_set, memsave, pmemsave, getfd, closefd, info memory_size_summary, ramblock, roms.
+void register_control_hmp(HmpRegistry& registry);
+/// info pic, irq.
+void register_interrupt_hmp(HmpRegistry& registry);
 /// log, logfile, trace-event, info trace-events.
 void register_log_hmp(HmpRegistry& registry);
 /// x, xp, print, i, o, sum, gva2gpa, gpa2hva, gpa2hpa.

@@ -154,6 +154,7 @@ CoResult<> Vm::co_make_machine() {
     co_return fail(EINVAL, "Invalid SMP CPUs ", options_.config.smp.max_cpus,
                    ". The max CPUs supported by machine '", type->name, "' is ", type->max_cpus);
   machine_ = std::static_pointer_cast<Machine>(type->type->create());
+  machine_->config = &options_.config;
   qom_root().add_child("machine", std::static_pointer_cast<Object>(machine_));
   for (const char* path : {"/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon",
                            "/objects", "/chardevs", "/backend"})

@@ -90,6 +90,14 @@ struct MachineContext {
   const MachineConfig& config;
 };
 
+/// Firmware that lies in guest memory, or that the guest fetches by a name.
+struct MachineRom {
+  std::string name;                 ///< as users know it: the file's name
+  std::optional<uint64_t> address;  ///< where in guest memory; else `file` of fw_cfg holds it
+  std::string file;
+  uint64_t bytes = 0;
+};
+
 class Machine : public Object {
  public:
   static const TypeInfo kType;  ///< "machine", abstract
@@ -112,6 +120,13 @@ class Machine : public Object {
   /// Raises a non-maskable interrupt on all processors; fails where there are none.
   virtual Result<> inject_nmi() { return fail(ENOTSUP, "machine does not provide NMIs"); }
   virtual const MachineClass& machine_class() const = 0;
+  /// Changes the boot order for the next start of the firmware: "Invalid boot device 'z'".
+  virtual Result<> set_boot_order(std::string_view order);
+  /// For "info roms".
+  virtual std::vector<MachineRom> roms() const { return {}; }
+
+  /// What the command line said; set before co_build(). Null in an object that is only looked at.
+  const MachineConfig* config = nullptr;
 
   // Properties common to machines; -machine sets them.
   bool dump_guest_core = true;

@@ -390,6 +390,31 @@ Result<> PcMachine::check_boot_order(std::string_view order) {
   return {};
 }
 
+Result<> PcMachine::set_boot_order(std::string_view order) {
+  for (const char letter : order)
+    if (letter < 'a' || letter > 'p') return fail(EINVAL, "Invalid boot device '", letter, "'");
+  TRY(check_boot_order(order));
+  boot_order_now_ = order;
+  set_cmos_boot(order);
+  return {};
+}
+
+std::vector<MachineRom> PcMachine::roms() const {
+  std::vector<MachineRom> out;
+  if (firmware_block_ != nullptr)
+    out.push_back({.name = config->firmware,
+                   .address = kFourGiB - firmware_block_->size(),
+                   .file = {},
+                   .bytes = firmware_block_->size()});
+  for (const char* name : {"etc/acpi/tables", "etc/table-loader", "etc/acpi/rsdp"})
+    if (fw_cfg_ != nullptr && fw_cfg_->store().has_file(name))
+      out.push_back({.name = name,
+                     .address = std::nullopt,
+                     .file = name,
+                     .bytes = fw_cfg_->store().visible_file_size(name)});
+  return out;
+}
+
 void PcMachine::set_cmos_boot(std::string_view order) {
   constexpr uint8_t kNoSignatureCheck = 1;
   std::array<uint8_t, 3> codes{};

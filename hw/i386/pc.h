@@ -28,6 +28,8 @@ class PcMachine final : public Machine {
   CoResult<> co_finish(MachineContext& context) override;
   void reset() override;
   void press_power_button() override;
+  Result<> set_boot_order(std::string_view order) override;
+  std::vector<MachineRom> roms() const override;
   bool can_wake_up() const override;
   void suspend() override;
   void wake_up(WakeupReason reason) override;

@@ -105,6 +105,7 @@ void I8259::irq_input(int n, int level) {
   if (n < 0 || n > 7) return;
   S& s = state;
   const auto bit = static_cast<uint8_t>(1u << n);
+  if (level != 0 && (s.last_irr & bit) == 0) ++counts_[static_cast<size_t>(n)];
   if ((s.elcr & bit) != 0) {
     s.irr = static_cast<uint8_t>(level != 0 ? s.irr | bit : s.irr & ~bit);
   } else if (level != 0 && (s.last_irr & bit) == 0) {

@@ -45,6 +45,8 @@ class I8259 final : public IsaDevice {
   uint8_t acknowledge();
   /// True while an interrupt is asked for.
   bool asserted() const { return highest_pending() >= 0; }
+  /// How often each input was raised since the machine was made.
+  const std::array<uint64_t, 8>& request_counts() const { return counts_; }
 
   // Properties. Ports that are unset are the PC's for a master or slave.
   bool master = false;
@@ -75,6 +77,7 @@ class I8259 final : public IsaDevice {
   uint8_t poll_word();
   void update();
 
+  std::array<uint64_t, 8> counts_{};
   MmioOf<I8259, &I8259::io_read, &I8259::io_write> io_{*this};
   MmioOf<I8259, &I8259::elcr_read, &I8259::elcr_write> elcr_{*this};
 };

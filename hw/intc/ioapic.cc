@@ -79,6 +79,7 @@ void Ioapic::irq_input(int n, int level) {
   const auto pin = static_cast<unsigned>(n);
   const uint32_t bit = 1u << pin;
   const bool rising = level != 0 && (levels_ & bit) == 0;
+  if (rising) ++counts_[pin];
   levels_ = level != 0 ? levels_ | bit : levels_ & ~bit;
   const uint64_t entry = state.redirection[pin];
   if ((entry & kLevel) != 0)

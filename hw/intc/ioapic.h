@@ -40,6 +40,8 @@ class Ioapic final : public Device {
 
   /// A local APIC has finished the level-triggered interrupt `vector`.
   void end_of_interrupt(uint8_t vector);
+  /// How often each input was raised since the machine was made.
+  const std::array<uint64_t, IoapicState::kPins>& request_counts() const { return counts_; }
 
   uint8_t version = 0x20;  ///< property
   IoapicState state;
@@ -60,6 +62,7 @@ class Ioapic final : public Device {
   void clear();
 
   uint32_t levels_ = 0;  ///< of the inputs; not part of the state: their drivers repeat them
+  std::array<uint64_t, IoapicState::kPins> counts_{};
   std::unique_ptr<MemoryRegion> region_;
   MmioOf<Ioapic, &Ioapic::mmio_read, &Ioapic::mmio_write> mmio_{*this};
 };
