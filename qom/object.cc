@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <set>
 
 namespace rhea {
 
@@ -169,14 +170,13 @@ Result<> Object::set_property(std::string_view name, const Json& value, ValueFor
 
 std::vector<PropertyListing> Object::list_properties() const {
   std::vector<PropertyListing> out{{"type", "string", ""}};
+  std::set<std::string_view> of_type;
   for (const TypeInfo* t = &type(); t != nullptr; t = t->parent)
     for (const auto& p : t->properties)
-      if (std::ranges::none_of(out, [&](const auto& l) { return l.name == p.name; }))
+      if (of_type.insert(p.name).second)
         out.push_back({p.name, p.type, p.description != nullptr ? p.description : ""});
-  const auto of_type = static_cast<ptrdiff_t>(out.size());
   for (const auto& e : extras_)
-    if (std::none_of(out.begin(), out.begin() + of_type, [&](const auto& l) { return l.name == e.name; }))
-      out.push_back({e.name, e.type, ""});
+    if (!of_type.contains(e.name)) out.push_back({e.name, e.type, ""});
   for (const auto& c : children_) out.push_back({c->name_, str_cat("child<", c->type().name, ">"), ""});
   return out;
 }

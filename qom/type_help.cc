@@ -1,6 +1,7 @@
 // What a type offers: its properties for introspection and for "TYPE,help".
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "qom/object.h"
 
@@ -25,9 +26,8 @@ TypeProperty describe(const PropertyInfo& p, const Object* fresh) {
 std::vector<TypeProperty> type_properties(const TypeInfo& type) {
   const std::shared_ptr<Object> fresh = type.create != nullptr ? type.create() : nullptr;
   std::vector<TypeProperty> out;
-  auto known = [&](std::string_view name) {
-    return std::ranges::any_of(out, [&](const TypeProperty& p) { return p.name == name; });
-  };
+  std::set<std::string, std::less<>> names;
+  auto known = [&](std::string_view name) { return !names.emplace(name).second; };
   for (const TypeInfo* t = &type; t != nullptr; t = t->parent)
     for (const PropertyInfo& p : t->properties)
       if (!known(p.name)) out.push_back(describe(p, fresh.get()));

@@ -407,7 +407,7 @@ std::vector<MachineRom> PcMachine::roms() const {
                    .file = {},
                    .bytes = firmware_block_->size()});
   for (const char* name : {"etc/acpi/tables", "etc/table-loader", "etc/acpi/rsdp"})
-    if (fw_cfg_ != nullptr && fw_cfg_->store().has_file(name))
+    if (fw_cfg_ != nullptr && fw_cfg_->store().visible_file_size(name) != 0)  // else not built yet
       out.push_back({.name = name,
                      .address = std::nullopt,
                      .file = name,
