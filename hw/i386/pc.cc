@@ -394,7 +394,6 @@ Result<> PcMachine::set_boot_order(std::string_view order) {
   for (const char letter : order)
     if (letter < 'a' || letter > 'p') return fail(EINVAL, "Invalid boot device '", letter, "'");
   TRY(check_boot_order(order));
-  boot_order_now_ = order;
   set_cmos_boot(order);
   return {};
 }
