@@ -394,6 +394,7 @@ Result<> PcMachine::set_boot_order(std::string_view order) {
   for (const char letter : order)
     if (letter < 'a' || letter > 'p') return fail(EINVAL, "Invalid boot device '", letter, "'");
   TRY(check_boot_order(order));
+  boot_once_ = false;
   set_cmos_boot(order);
   return {};
 }
