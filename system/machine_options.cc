@@ -20,6 +20,24 @@ Result<OptionArgument> parse_tree(std::string_view text, std::string_view implie
   return argument;
 }
 
+/// As a list for people: the families by their names' order, in each the newest first.
+static std::vector<const MachineClass*> machines_by_age() {
+  auto family = [](const MachineClass* m) {
+    const std::string_view name = m->name;
+    const size_t digits = name.find_last_of('-');
+    return digits == std::string_view::npos ? name : name.substr(0, digits);
+  };
+  std::vector<const MachineClass*> list = machine_classes();
+  std::ranges::stable_sort(list, {}, family);
+  auto older = [&](const MachineClass* a, const MachineClass* b) {
+    return family(a) == family(b) && std::string_view(a->name) > std::string_view(b->name);
+  };
+  std::ranges::stable_sort(list, [&](const MachineClass* a, const MachineClass* b) {
+    return family(a) != family(b) ? family(a) < family(b) : older(a, b);
+  });
+  return list;
+}
+
 Result<> opt_machine(CommandLine& c, std::string_view text) {
   Keyval kv = TRY(keyval_parse_flat(text, "type"));
   const Json* type = kv.values.find("type");
@@ -34,14 +52,15 @@ Result<> opt_machine(CommandLine& c, std::string_view text) {
   }
   if (kv.help || text == "help" || text == "?") {
     std::string out = "Supported machines are:\n";
-    for (const MachineClass* m : machine_classes()) {
+    for (const MachineClass* m : machines_by_age()) {
       auto line = [&](std::string_view name, const std::string& description) {
         std::string padded(name);
         padded.resize(std::max<size_t>(padded.size(), 20), ' ');
         str_append(out, padded, " ", description, "\n");
       };
       if (m->alias != nullptr) line(m->alias, str_cat(m->description, " (alias of ", m->name, ")"));
-      line(m->name, str_cat(m->description, m->is_default ? " (default)" : ""));
+      line(m->name,
+           str_cat(m->description, m->is_default ? " (default)" : "", m->deprecated ? " (deprecated)" : ""));
     }
     c.answer = std::move(out);
     return {};

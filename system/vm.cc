@@ -163,6 +163,7 @@ CoResult<> Vm::co_make_machine() {
     Result<> r = machine_->set_property(key, value, ValueForm::kKeyval);
     if (!r) co_return option_error("machine", std::move(r).error());
   }
+  machine_->apply_compatibility();
   machine_context_ = std::make_unique<MachineContext>(device_context_, *accel_, *this, options_.config);
   co_return co_await machine_->co_build(*machine_context_);
 }

@@ -49,6 +49,9 @@ Result<std::vector<MachineInfo>> qmp_query_machines(QmpContext&) {
     if (c->alias != nullptr) info.alias = c->alias;
     if (c->is_default) info.is_default = true;
     info.cpu_max = c->max_cpus;
+    info.deprecated = c->deprecated;
+    info.hotpluggable_cpus = c->hotpluggable_cpus;
+    info.numa_mem_supported = c->numa_mem_supported;
     if (c->default_cpu_type != nullptr) info.default_cpu_type = c->default_cpu_type;
     if (c->default_ram_id != nullptr) info.default_ram_id = c->default_ram_id;
   }

@@ -51,7 +51,7 @@ struct MachineConfig {
   SmpTopology smp;
   std::string cpu_model;  ///< -cpu, options included; empty: the machine's default
   std::string kernel, initrd, append;
-  std::string firmware = "bios-256k.bin";     ///< -bios: a path or a name searched for
+  std::string firmware;                       ///< -bios: a path or a name searched for; empty: the machine's
   std::vector<std::string> data_directories;  ///< -L, then the built-in ones
   bool graphics = true;                       ///< false: the firmware talks over the first serial port
   bool acpi = true;
@@ -78,6 +78,9 @@ struct MachineClass {
   const char* default_cpu_type;  ///< null if it has no CPU
   const char* default_ram_id;    ///< null if it has no RAM
   const TypeInfo* type;
+  bool deprecated = false;
+  bool hotpluggable_cpus = false;
+  bool numa_mem_supported = false;  ///< NUMA nodes may be told by their memory size alone
 };
 
 /// What a machine is built with.
@@ -103,6 +106,8 @@ class Machine : public Object {
   static const TypeInfo kType;  ///< "machine", abstract
   const TypeInfo& type() const override { return kType; }
 
+  /// Puts in force what an older version of the machine gave its devices, before any is made.
+  virtual void apply_compatibility() {}
   /// Makes the board: CPUs, RAM, chips. The object is at /machine. Main loop.
   virtual CoResult<> co_build(MachineContext&) { co_return Result<>(); }
   /// After all devices of the command line exist: firmware tables, boot order.

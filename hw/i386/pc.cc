@@ -55,8 +55,9 @@ constexpr uint64_t kMaxFirmwareBytes = 16 * kMiB;
 constexpr uint64_t kFirmwareLowBytes = 128 * 1024;  // what shows below 1 MiB
 constexpr uint16_t kFirstSerialPort = 0x3f8;
 
+template <size_t Version>
 std::shared_ptr<Object> make_pc() {
-  return std::make_shared<PcMachine>();
+  return std::make_shared<PcMachine>(Version);
 }
 
 /// One more than the largest APIC id.
@@ -74,11 +75,6 @@ T* find_device(Object& root) {
     if (found == nullptr) found = dynamic_cast<T*>(&d);
   });
   return found;
-}
-
-/// A board with a lot of RAM leaves a full GiB below 4 GiB to PCI, so that the rest is GiB-aligned.
-uint64_t low_ram_limit(uint64_t ram_bytes) {
-  return ram_bytes >= 0xe000'0000 ? 3 * kGiB : 0xe000'0000;
 }
 
 /// Firmware paths of the devices with a boot index, lowest first.
@@ -116,6 +112,29 @@ uint8_t boot_code(char letter) {
 
 }  // namespace
 
+namespace {
+
+Result<> set_max_ram(Object& o, std::string_view name, const Json& value, ValueForm form) {
+  const uint64_t bytes = TRY(property_size(name, value, form));
+  if (bytes > kFourGiB)
+    return fail(EINVAL, "Machine option 'max-ram-below-4g=", bytes,
+                "' expects size less than or equal to 4G");
+  if (bytes < kMiB)
+    warn_report(str_cat("Only ", bytes,
+                        " bytes of RAM below the 4GiB boundary, BIOS may not work with less than 1MiB"));
+  static_cast<PcMachine&>(o).max_ram_below_4g = bytes;
+  return {};
+}
+
+constexpr PropertyInfo max_ram_property() {
+  PropertyInfo info = prop_size<&PcMachine::max_ram_below_4g>(
+      "max-ram-below-4g", "Maximum ram below the 4G boundary (32bit boundary)");
+  info.set = set_max_ram;
+  return info;
+}
+
+}  // namespace
+
 constexpr PropertyInfo PcMachine::kProperties[] = {
     prop<&PcMachine::vmport>("vmport", "Enable vmport (pc & q35)"),
     prop<&PcMachine::smm>("smm", "Enable SMM"),
@@ -124,6 +143,7 @@ constexpr PropertyInfo PcMachine::kProperties[] = {
     prop<&PcMachine::pflash0>("pflash0", "Node name or ID of a block device to use as a backend"),
     prop<&PcMachine::pflash1>("pflash1", "Node name or ID of a block device to use as a backend"),
     prop<&PcMachine::hpet>("hpet", "Enable/disable high precision event timer emulation"),
+    max_ram_property(),
 };
 static constexpr const char* kX86Interfaces[] = {"nmi"};
 static constexpr const char* kPcInterfaces[] = {"hotplug-handler"};
@@ -131,20 +151,67 @@ static constexpr TypeInfo kX86MachineType{
     .name = "x86-machine", .parent = &Machine::kType, .interfaces = kX86Interfaces};
 static constexpr TypeInfo kGenericPcType{
     .name = "generic-pc-machine", .parent = &kX86MachineType, .interfaces = kPcInterfaces};
-constexpr TypeInfo PcMachine::kType{.name = "pc-i440fx-7.2-machine",
-                                    .parent = &kGenericPcType,
-                                    .create = make_pc,
-                                    .properties = PcMachine::kProperties};
-const MachineClass PcMachine::kClass{.name = "pc-i440fx-7.2",
-                                     .alias = "pc",
-                                     .description = "Standard PC (i440FX + PIIX, 1996)",
-                                     .is_default = true,
-                                     .max_cpus = 255,
-                                     .default_cpu_type = "qemu64-x86_64-cpu",
-                                     .default_ram_id = "pc.ram",
-                                     .type = &PcMachine::kType};
 
-PcMachine::PcMachine() = default;
+namespace {
+
+/// A type and a class for each version; made once.
+struct PcTypes {
+  std::vector<TypeInfo> types;
+  std::vector<MachineClass> classes;
+};
+
+template <size_t... Version>
+constexpr auto pc_creators(std::index_sequence<Version...>) {
+  using Creator = std::shared_ptr<Object> (*)();
+  return std::array<Creator, sizeof...(Version)>{&make_pc<Version>...};
+}
+
+PcTypes make_pc_types() {
+  static constexpr auto kCreators = pc_creators(std::make_index_sequence<kPcVersions>());
+  PcTypes all;
+  all.types.reserve(kPcVersions);
+  for (size_t i = 0; i < kPcVersions; ++i) {
+    const PcVersion& v = pc_versions()[i];
+    all.types.push_back({.name = v.type,
+                         .parent = &kGenericPcType,
+                         .create = kCreators[i],
+                         .properties = PcMachine::kProperties});
+    all.classes.push_back({.name = v.machine,
+                           .alias = i == 0 ? "pc" : nullptr,
+                           .description = "Standard PC (i440FX + PIIX, 1996)",
+                           .is_default = i == 0,
+                           .max_cpus = 255,
+                           .default_cpu_type = "qemu64-x86_64-cpu",
+                           .default_ram_id = "pc.ram",
+                           .type = &all.types.back(),
+                           .deprecated = v.deprecated,
+                           .hotpluggable_cpus = true,
+                           .numa_mem_supported = v.numa_mem});
+  }
+  return all;
+}
+
+const PcTypes& pc_types() {
+  static const PcTypes& all = *new PcTypes(make_pc_types());
+  return all;
+}
+
+}  // namespace
+
+PcMachine::PcMachine(size_t version) : version_(pc_versions()[version]) {}
+
+const MachineClass& PcMachine::machine_class() const {
+  return pc_types().classes[static_cast<size_t>(&version_ - pc_versions().data())];
+}
+
+void PcMachine::apply_compatibility() {
+  for (const PcVersion& v : pc_versions()) {
+    add_compat_properties(v.changes);
+    if (&v == &version_) break;
+  }
+  X86Cpu::kvm_defaults() = {.x2apic = version_.kvm_x2apic, .hides_svm = version_.kvm_hides_svm};
+}
+
 PcMachine::~PcMachine() = default;
 
 template <class T>
@@ -159,11 +226,25 @@ CoResult<T*> PcMachine::co_add(MachineContext& context, Bus* bus, std::function<
   co_return &typed;
 }
 
+/// What does not fit below the hole for PCI moves above 4 GiB; a board with that much RAM leaves a whole GiB
+/// to PCI, so that the rest begins at a GiB.
+uint64_t PcMachine::low_ram_bytes(uint64_t ram_bytes) const {
+  uint64_t limit = max_ram_below_4g != 0 ? max_ram_below_4g : 0xe000'0000;
+  if (ram_bytes < limit) return ram_bytes;
+  if (version_.gigabyte_align) {
+    limit = std::min(limit, 3 * kGiB);
+    if (limit % kGiB != 0)
+      warn_report(str_cat("Large machine and max_ram_below_4g (", max_ram_below_4g,
+                          ") not a multiple of 1G; possible bad performance."));
+  }
+  return std::min(ram_bytes, limit);
+}
+
 Result<> PcMachine::build_memory(MachineContext& context) {
   const uint64_t bytes = context.config.ram_bytes;
-  below_4g_ = std::min(bytes, low_ram_limit(bytes));
+  below_4g_ = low_ram_bytes(bytes);
   above_4g_ = bytes - below_4g_;
-  ram_block_ = TRY(machine_ram(memory_backend, kClass.default_ram_id, bytes));
+  ram_block_ = TRY(machine_ram(memory_backend, machine_class().default_ram_id, bytes));
   const MemoryTransaction transaction;
   ram_ = MemoryRegion::ram("pc.ram", ram_block_);
   ram_low_ = MemoryRegion::alias("ram-below-4g", *ram_, 0, below_4g_);
@@ -179,9 +260,11 @@ Result<> PcMachine::build_memory(MachineContext& context) {
 }
 
 Result<> PcMachine::load_firmware(MachineContext& context) {
-  const std::string path = context.config.find_data_file(context.config.firmware);
+  std::string name = context.config.firmware;
+  if (name.empty()) name = version_.small_firmware ? "bios.bin" : "bios-256k.bin";
+  const std::string path = context.config.find_data_file(name);
   if (path.empty())
-    return fail(ENOENT, "could not load PC BIOS '", context.config.firmware,
+    return fail(ENOENT, "could not load PC BIOS '", name,
                 "': no such file in the firmware directories (package seabios has it)");
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat st {};
@@ -584,11 +667,12 @@ Result<> PcMachine::inject_nmi() {
 }
 
 void register_pc_types() {
-  machine_classes().push_back(&PcMachine::kClass);
+  for (const MachineClass& c : pc_types().classes) machine_classes().push_back(&c);
   auto& registry = TypeRegistry::instance();
   registry.add({&PflashCfi01::kType, &VmGenId::kType});
-  registry.add({&NoneMachine::kType, &PcMachine::kType, &PciBus::kType, &IsaBus::kType, &I440fx::kType,
-                &I440fxPciHost::kType, &Piix3::kType, &Piix4Pm::kType});
+  for (const TypeInfo& t : pc_types().types) registry.add(t);
+  registry.add({&NoneMachine::kType, &PciBus::kType, &IsaBus::kType, &I440fx::kType, &I440fxPciHost::kType,
+                &Piix3::kType, &Piix4Pm::kType});
   register_nvram_types();
   register_char_types(registry);
   register_dma_types(registry);

@@ -1,10 +1,11 @@
-// pc-i440fx-7.2: the board. The only place that wires its devices together.
+// pc-i440fx: the board, in all its versions. The only place that wires its devices together.
 #pragma once
 
 #include "accel/accel.h"
 #include "hw/core/machine.h"
 #include "hw/i386/acpi_tables.h"
 #include "hw/i386/gsi_router.h"
+#include "hw/i386/pc_versions.h"
 #include "hw/pci/i440fx.h"
 
 namespace rhea {
@@ -17,13 +18,13 @@ class VmGenId;
 
 class PcMachine final : public Machine {
  public:
-  static const TypeInfo kType;  ///< "pc-i440fx-7.2-machine"
-  static const MachineClass kClass;
-  PcMachine();
+  /// `version` is an index of pc_versions().
+  explicit PcMachine(size_t version);
   ~PcMachine() override;
-  const TypeInfo& type() const override { return kType; }
-  const MachineClass& machine_class() const override { return kClass; }
+  const TypeInfo& type() const override { return *machine_class().type; }
+  const MachineClass& machine_class() const override;
 
+  void apply_compatibility() override;
   CoResult<> co_build(MachineContext& context) override;
   CoResult<> co_finish(MachineContext& context) override;
   void reset() override;
@@ -41,12 +42,15 @@ class PcMachine final : public Machine {
   bool acpi = true;
   bool pit = true;
   bool hpet = false;
-  std::string pflash0, pflash1;  ///< block backends or nodes with firmware and its variables
+  std::string pflash0, pflash1;   ///< block backends or nodes with firmware and its variables
+  uint64_t max_ram_below_4g = 0;  ///< bytes; 0: what the board likes
 
   PciBus& pci() { return host_->pci(); }
 
- private:
   static const PropertyInfo kProperties[];
+
+ private:
+  uint64_t low_ram_bytes(uint64_t ram_bytes) const;
   Result<> build_memory(MachineContext& context);
   Result<> load_firmware(MachineContext& context);
   CoResult<> co_map_flash(MachineContext& context);
@@ -69,6 +73,7 @@ class PcMachine final : public Machine {
   CoResult<T*> co_add(MachineContext& context, Bus* bus, std::function<void(T&)> configure,
                       const char* name = "device[*]");
 
+  const PcVersion& version_;
   MachineContext* context_ = nullptr;
   uint64_t below_4g_ = 0, above_4g_ = 0;
   std::shared_ptr<RamBlock> ram_block_, firmware_block_;

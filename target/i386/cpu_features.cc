@@ -32,7 +32,7 @@ constexpr FeatureWordInfo not_automatic(FeatureWordInfo info, uint64_t bits) {
 }
 
 using enum CpuidRegister;
-constexpr uint64_t kInvtsc = 1u << 8, kTopoext = 1u << 22;
+constexpr uint64_t kInvtsc = 1u << 8, kTopoext = 1u << 22, kLbrFormat = 0x3f;
 
 /// In the order of FeatureWord.
 constexpr FeatureWordInfo kWords[kFeatureWords] = {
@@ -43,9 +43,9 @@ constexpr FeatureWordInfo kWords[kFeatureWords] = {
     subleaf(0xd, 1, kEax), leaf(6, kEax), subleaf(0xd, 0, kEax), subleaf(0xd, 0, kEdx),
     subleaf(0x14, 0, kEcx), subleaf(0x12, 0, kEax), subleaf(0x12, 0, kEbx), subleaf(0x12, 1, kEax),
     subleaf(0xd, 1, kEcx), subleaf(0xd, 1, kEdx), msr(0x10a), msr(0xcf),
-    // What counters there are depends on the host: performance monitoring has its own switch.
-    not_automatic(msr(0x345), kAll), msr(0x48d), msr(0x48e), msr(0x48b), msr(0x48f), msr(0x490), msr(0x485),
-    msr(0x48c), msr(0x480), msr(0x491)};
+    // The format of branch records is that of the processor that writes them.
+    not_automatic(msr(0x345), kLbrFormat), msr(0x48d), msr(0x48e), msr(0x48b), msr(0x48f), msr(0x490),
+    msr(0x485), msr(0x48c), msr(0x480), msr(0x491)};
 
 constexpr FeatureBit kVmx{FeatureWord::k1Ecx, 5}, kSvmBit{FeatureWord::k80000001Ecx, 2};
 constexpr FeatureBit kArch{FeatureWord::k7Edx, 29}, kCore{FeatureWord::k7Edx, 30};

@@ -51,6 +51,7 @@ X86Cpu::X86Cpu(const X86CpuModel& model_info) : info_(model_info), features_(mod
   min_xlevel = info_.xlevel;
   min_xlevel2 = info_.xlevel2;
   legacy_cache = info_.caches == CpuCaches::kCommon;
+  pmu = info_.all_features();
   take_accelerator_defaults();
 }
 

@@ -39,6 +39,13 @@ class X86Cpu final : public Device {
   using PlugHandler = std::function<Result<>(X86Cpu&)>;
   static void set_plug_handler(PlugHandler handler);
 
+  /// What KVM's processors start with, where machines differ.
+  struct KvmDefaults {
+    bool x2apic = true;     ///< every model has it
+    bool hides_svm = true;  ///< no model has it
+  };
+  static KvmDefaults& kvm_defaults();
+
   /// "+feature" and "-feature" of -cpu, which hold for every processor of the type and win over the rest.
   static void set_overrides(const X86CpuModel* model, std::vector<std::string> plus,
                             std::vector<std::string> minus);
@@ -98,6 +105,7 @@ class X86Cpu final : public Device {
   void drop_what_lacks_its_base();
   void choose_xsave_components();
   void choose_levels();
+  void reach_intel_pt();
   void raise_level(FeatureWord w);
   void repeat_amd_bits();
   uint64_t supported(FeatureWord w) const;

@@ -77,6 +77,11 @@ void X86Cpu::set_overrides(const X86CpuModel* model, std::vector<std::string> pl
   overrides() = {model, std::move(plus), std::move(minus)};
 }
 
+X86Cpu::KvmDefaults& X86Cpu::kvm_defaults() {
+  static KvmDefaults defaults;
+  return defaults;
+}
+
 bool X86Cpu::under_kvm() const {
   const Accelerator* accel = accel_ != nullptr ? accel_ : machine_accelerator();
   return accel != nullptr && accel->name() == "kvm";
@@ -91,16 +96,16 @@ void X86Cpu::take_accelerator_defaults() {
   take_host_identity(*host);
   if (info_.all_features()) {
     host_phys_bits = true;
-    pmu = true;
     return;
   }
   constexpr uint64_t kKvmclock = 1u << 0 | 1u << 3, kNopiodelay = 1u << 1, kAsyncpf = 1u << 4,
                      kStealTime = 1u << 5, kPvEoi = 1u << 6, kStableBit = 1u << 24;
   constexpr uint64_t kX2apic = 1u << 21, kMonitor = 1u << 3, kAcpi = 1u << 22, kSvmBit = 1u << 2;
   word(FeatureWord::kKvm) |= kKvmclock | kNopiodelay | kAsyncpf | kStealTime | kPvEoi | kStableBit;
-  word(FeatureWord::k1Ecx) = (word(FeatureWord::k1Ecx) | kX2apic) & ~kMonitor;
+  word(FeatureWord::k1Ecx) &= ~kMonitor;
+  if (kvm_defaults().x2apic) word(FeatureWord::k1Ecx) |= kX2apic;
   word(FeatureWord::k1Edx) &= ~kAcpi;
-  word(FeatureWord::k80000001Ecx) &= ~kSvmBit;
+  if (kvm_defaults().hides_svm) word(FeatureWord::k80000001Ecx) &= ~kSvmBit;
 }
 
 void X86Cpu::take_host_identity(const CpuidTable& host) {
@@ -185,16 +190,25 @@ void X86Cpu::raise_level(FeatureWord w) {
   least = std::max(least, info.function);
 }
 
+void X86Cpu::reach_intel_pt() {
+  constexpr uint32_t kLeaf = 0x14;
+  if (intel_pt_auto_level)
+    min_level = std::max(min_level, kLeaf);
+  else if (min_level < kLeaf)
+    mark_unavailable(FeatureWord::k7Ebx, 1u << 25,
+                     "Intel PT need CPUID leaf 0x14, please set by \"-cpu ...,min-level=0x14\"",
+                     index_ == 0 && accel_ != nullptr && check);
+}
+
 void X86Cpu::choose_levels() {
   uint32_t func7 = 0;
   if (full_auto_level) {
     for (FeatureWord w : kLevelWords) raise_level(w);
     if (word(FeatureWord::k7_1Eax) != 0) func7 = 1;
-    if (feature({FeatureWord::k7Ebx, 25}) && intel_pt_auto_level) min_level = std::max(min_level, 0x14u);
+    if (feature({FeatureWord::k80000001Ecx, 2})) min_xlevel = std::max(min_xlevel, 0x8000000au);
+    if (feature({FeatureWord::k7Ebx, 25})) reach_intel_pt();
     if (topology_.dies > 1) min_level = std::max(min_level, 0x1fu);
     if (feature({FeatureWord::k7Ebx, 2})) min_level = std::max(min_level, 0x12u);
-  } else if (word(FeatureWord::k80000001Ecx) & 4) {
-    min_xlevel = std::max(min_xlevel, 0x8000000au);
   }
   if (level_func7 == kAuto) level_func7 = func7;
   if (level == kAuto) level = min_level;
