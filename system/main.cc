@@ -19,6 +19,7 @@
 #include "system/vm.h"
 #include "target/i386/x86_cpu.h"
 #include "util/co_sync.h"
+#include "ui/input.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -75,6 +76,7 @@ int real_main(int argc, char** argv) {
   register_backend_types(TypeRegistry::instance());
   hmp_register_generic(hmp_registry());
   hmp_register_media(hmp_registry());
+  hmp_register_input(hmp_registry());
   register_block_hmp(hmp_registry());
   register_chardev_hmp(hmp_registry());
   register_machine_hmp(hmp_registry());

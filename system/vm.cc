@@ -8,6 +8,7 @@
 #include "qapi/qapi_commands_block.h"
 #include "qapi/qapi_events_runstate.h"
 #include "qom/user_creatable.h"
+#include "ui/input.h"
 #include "util/log.h"
 #include "util/uuid.h"
 
@@ -41,11 +42,13 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
       drives_(graph_) {
   register_block_drivers(graph_);
   actions() = options_.actions;
+  input_hub().enabled = [this] { return running(); };
   IsaDebugExit::default_on_exit = [this](int code) { request_exit(code); };
 }
 
 Vm::~Vm() {
   set_device_context(nullptr);
+  input_hub().enabled = nullptr;
 }
 
 // --- Putting the machine together.
@@ -217,6 +220,7 @@ CoResult<> Vm::co_shut_down() {
   co_await or_return(co_await background_.co_close());
   if (accel_ != nullptr) accel_->stop_vcpus();
   virtual_clock().stop();
+  input_hub().clear_queue();
   if (monitors_ != nullptr) {
     co_await or_return(co_await monitors_->co_stop());
     monitors_->flush();

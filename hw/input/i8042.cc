@@ -58,10 +58,14 @@ Result<> I8042::do_realize() {
   add_ports(0x60, 1, data_, "i8042-data", {.impl_max = 1});
   add_ports(0x64, 1, command_, "i8042-cmd", {.impl_max = 1});
   reset();
+  keyboard_input_ = std::make_unique<Ps2KeyboardInput>(*keyboard_);
+  mouse_input_ = std::make_unique<Ps2MouseInput>(*mouse_);
   return {};
 }
 
 void I8042::do_unrealize() {
+  mouse_input_.reset();
+  keyboard_input_.reset();
   IsaDevice::do_unrealize();
   keyboard_->unrealize();
   mouse_->unrealize();

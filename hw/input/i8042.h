@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "hw/input/ps2_input.h"
 #include "hw/input/ps2_keyboard.h"
 #include "hw/input/ps2_mouse.h"
 #include "hw/isa/isa_bus.h"
@@ -71,6 +72,8 @@ class I8042 final : public IsaDevice {
 
   std::shared_ptr<Ps2Keyboard> keyboard_;
   std::shared_ptr<Ps2Mouse> mouse_;
+  std::unique_ptr<Ps2KeyboardInput> keyboard_input_;
+  std::unique_ptr<Ps2MouseInput> mouse_input_;
   IrqLine kbd_line_, mouse_line_;
   int kbd_level_ = 0, mouse_level_ = 0;
   MmioOf<I8042, &I8042::data_read, &I8042::data_write> data_{*this};
