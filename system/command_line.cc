@@ -47,9 +47,18 @@ Result<> opt_display(CommandLine& c, std::string_view text) {
   return fail(EINVAL, "display backend '", text, "' is not available; only 'none' is");
 }
 
-Result<> opt_vga(CommandLine&, std::string_view text) {
-  if (text == "none") return {};
-  return fail(EINVAL, "VGA interface '", text, "' is not available; only 'none' is");
+Result<> opt_vga(CommandLine& c, std::string_view text) {
+  if (text == "help" || text == "?") {
+    c.answer = "none                 no graphic card\nstd                  standard VGA (default)\n";
+    return {};
+  }
+  constexpr std::string_view kOthers[] = {"cirrus", "vmware", "qxl", "tcx", "cg3", "virtio", "xenfb"};
+  if (std::ranges::find(kOthers, text) != std::end(kOthers))
+    return fail(ENOTSUP, "this VGA card is not available; 'std' and 'none' are");
+  if (text != "none" && text != "std") return fail(EINVAL, "unknown vga type: ", text);
+  c.config.vga = text == "std" ? VgaKind::kStd : VgaKind::kNone;
+  c.vga_given = true;
+  return {};
 }
 
 template <bool CommandLine::*Member>
@@ -188,7 +197,7 @@ constexpr Option kOptions[] = {
      opt_config_text<&MachineConfig::debugcon_chardev>},
     {"nographic", nullptr, "no display; serial port and monitor on the terminal", opt_nographic},
     {"display", "none", "select the display", opt_display},
-    {"vga", "none", "select the VGA card", opt_vga},
+    {"vga", "std|none", "select the VGA card (default: std)", opt_vga},
     {"nodefaults", nullptr, "do not create default devices", opt_flag<&CommandLine::nodefaults>},
     {"no-user-config", nullptr, "do not load user-provided configuration (there is none)", opt_nothing},
     {"no-acpi", nullptr, "disable ACPI", opt_no_acpi},
@@ -239,11 +248,14 @@ void add_defaults(CommandLine& c) {
   } else if (!c.serial_given && !c.nodefaults) {
     c.serials.emplace_back("null");
   }
-  auto names_cd = [](const OptionValue& d) {
-    const Json* driver = d.tree.find("driver");
-    return driver != nullptr && driver->is_string() && driver->as_string() == "ide-cd";
+  auto has_device = [&](std::string_view name) {
+    return std::ranges::any_of(c.devices, [name](const OptionValue& d) {
+      const Json* driver = d.tree.find("driver");
+      return driver != nullptr && driver->is_string() && driver->as_string() == name;
+    });
   };
-  const bool has_cd = c.cdrom_given || std::ranges::any_of(c.devices, names_cd);
+  if (!c.nodefaults && !c.vga_given && !has_device("VGA")) c.config.vga = VgaKind::kStd;
+  const bool has_cd = c.cdrom_given || has_device("ide-cd");
   if (!c.nodefaults && !has_cd)
     c.drives.push_back({Json::object({{"if", "ide"}, {"index", "2"}, {"media", "cdrom"}})});
 }

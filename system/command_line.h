@@ -44,7 +44,7 @@ struct CommandLine {
   std::vector<std::string> chardevs;
   std::vector<std::string> serials;  ///< short forms, in order
   std::vector<MonitorOption> monitors;
-  bool serial_given = false, monitor_given = false, cdrom_given = false;
+  bool serial_given = false, monitor_given = false, cdrom_given = false, vga_given = false;
   bool guest_name_in_messages = false;  ///< -msg guest-name=on
   std::string qtest, qtest_log;
   std::string pidfile;

@@ -1,6 +1,7 @@
 #include "system/vm.h"
 
 #include "block/drivers/drivers.h"
+#include "hw/core/data_files.h"
 #include "hw/core/device_add.h"
 #include "hw/misc/debug_exit.h"
 #include "memory/backend.h"
@@ -42,6 +43,7 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
       drives_(graph_) {
   register_block_drivers(graph_);
   actions() = options_.actions;
+  set_data_file_finder([this](const std::string& name) { return options_.config.find_data_file(name); });
   input_hub().enabled = [this] { return running(); };
   IsaDebugExit::default_on_exit = [this](int code) { request_exit(code); };
 }
@@ -49,6 +51,7 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
 Vm::~Vm() {
   set_device_context(nullptr);
   input_hub().enabled = nullptr;
+  set_data_file_finder(nullptr);
 }
 
 // --- Putting the machine together.

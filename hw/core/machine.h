@@ -45,6 +45,9 @@ struct BootOptions {
   bool floppy_signature_check = true;         ///< false: boot from floppies without a boot signature
 };
 
+/// -vga.
+enum class VgaKind : uint8_t { kNone, kStd };
+
 /// What the command line says about the machine, checked. Owned by the VM; outlives the machine.
 struct MachineConfig {
   uint64_t ram_bytes = uint64_t{128} << 20;
@@ -54,6 +57,7 @@ struct MachineConfig {
   std::string firmware;                       ///< -bios: a path or a name searched for; empty: the machine's
   std::vector<std::string> data_directories;  ///< -L, then the built-in ones
   bool graphics = true;                       ///< false: the firmware talks over the first serial port
+  VgaKind vga = VgaKind::kNone;               ///< which adapter the machine makes by itself
   bool acpi = true;
   std::string guest_name;
   std::array<uint8_t, 16> uuid{};

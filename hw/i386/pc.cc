@@ -14,6 +14,8 @@
 #include "hw/char/char_types.h"
 #include "hw/char/debugcon.h"
 #include "hw/char/serial.h"
+#include "hw/display/display_types.h"
+#include "hw/display/vga_pci.h"
 #include "hw/dma/dma_types.h"
 #include "hw/dma/i8257.h"
 #include "hw/i386/fw_cfg_setup.h"
@@ -347,6 +349,10 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
   pci().set_router(
       [](int devfn, int pin) { return ((devfn >> 3) - 1 + pin) & 3; },
       {isa_bridge_->irq_in(0), isa_bridge_->irq_in(1), isa_bridge_->irq_in(2), isa_bridge_->irq_in(3)});
+  if (context.config.vga == VgaKind::kStd) {
+    std::function<void(VgaPrimary&)> wire_vga = [](VgaPrimary&) {};
+    co_await or_return(co_await co_add<VgaPrimary>(context, &pci(), wire_vga));
+  }
   std::function<void(Piix3Ide&)> wire_ide = [this](Piix3Ide& d) {
     d.isa_irqs = {gsi_[14], gsi_[15]};
     d.set_devfn(pci::devfn(1, 1));
@@ -534,6 +540,14 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
   // KVM's identity map and TSS pages.
   f.reserved.push_back({.address = 0xfeff'c000, .bytes = 0x4000, .type = E820Type::kReserved});
   f.graphics = graphics && c.graphics;
+  for_each_device(*this, [&](Device& d) {
+    const auto* function = dynamic_cast<PciDevice*>(&d);
+    if (function == nullptr || function->rom_for_firmware().empty()) return;
+    const std::string& file = function->rom_file();
+    const bool vga = function->pci_ids().class_id == 0x0300;
+    f.user_files.push_back({.name = str_cat(vga ? "vgaroms/" : "genroms/", file.substr(file.rfind('/') + 1)),
+                            .data = function->rom_for_firmware()});
+  });
   const bool have_serial = !c.serial_chardevs.empty() && !c.serial_chardevs[0].empty();
   if (!f.graphics && have_serial) f.serial_console_port = kFirstSerialPort;
   f.s3 = pm_ != nullptr && pm_->disable_s3 == 0;
@@ -675,6 +689,7 @@ void register_pc_types() {
                 &Piix3::kType, &Piix4Pm::kType});
   register_nvram_types();
   register_char_types(registry);
+  register_display_types(registry);
   register_dma_types(registry);
   register_ide_types(registry);
   register_input_types(registry);

@@ -87,6 +87,8 @@ const char* pci_class_description(uint16_t class_id) {
       return "Ethernet controller";
     case 0x0300:
       return "VGA controller";
+    case 0x0380:
+      return "Display controller";
     case 0x0600:
       return "Host bridge";
     case 0x0601:
@@ -105,14 +107,15 @@ const char* pci_class_description(uint16_t class_id) {
 namespace {
 
 void describe_bars(const PciDevice& d, std::string& out) {
-  for (int n = 0; n < 6; ++n) {
+  for (int n = 0; n < 7; ++n) {
     const MemoryRegion* region = d.bar_region(n);
     if (region == nullptr) continue;
-    const bool io = (d.config()[pci::kBar0 + 4 * n] & 1) != 0;
+    const uint8_t flags = n < 6 ? d.config()[pci::kBar0 + 4 * n] : 0;
+    const bool io = (flags & 1) != 0, prefetchable = (flags & 8) != 0;
     const uint64_t address = d.bar_address(n);  // all ones while unmapped, as users of QEMU know it
     const uint64_t last = address + region->size() - 1;
     const int digits = io ? 4 : 8;
-    str_append(out, "      BAR", n, io ? ": I/O" : ": 32 bit memory", " at 0x", hex(address, digits), " [0x",
+    str_append(out, "      BAR", n, io ? ": I/O" : prefetchable ? ": 32 bit prefetchable memory" : ": 32 bit memory", " at 0x", hex(address, digits), " [0x",
                hex(last, digits), "].\n");
   }
 }

@@ -1,14 +1,20 @@
 // Spec: PCI Local Bus Specification 3.0, chapter 6.
 #include "hw/pci/pci_device.h"
 
+#include <bit>
 #include <cassert>
+#include <cstring>
 
+#include "hw/core/data_files.h"
 #include "util/byteorder.h"
 #include "util/log.h"
 
 namespace rhea {
 
 namespace {
+
+constexpr uint64_t kMaxRomBytes = uint64_t{16} << 20;
+constexpr size_t kMinRomBytes = 2048;
 
 /// "3.1", "0x3" or "03.0": slot and function of an `addr` property.
 bool parse_addr(std::string_view text, int& devfn) {
@@ -60,6 +66,14 @@ Result<> write_multifunction(Object& o, std::string_view name, const Json& value
   return {};
 }
 
+Json read_rom_file(const Object& o) {
+  return static_cast<const PciDevice&>(o).rom_file();
+}
+Result<> write_rom_file(Object& o, std::string_view name, const Json& value, ValueForm form) {
+  static_cast<PciDevice&>(o).set_rom_file(TRY(property_str(name, value, form)));
+  return {};
+}
+
 }  // namespace
 
 constexpr PropertyInfo PciDevice::kProperties[] = {
@@ -74,6 +88,9 @@ constexpr PropertyInfo PciDevice::kProperties[] = {
      .description = "on/off",
      .get = read_multifunction,
      .set = write_multifunction},
+    {.name = "romfile", .type = "str", .get = read_rom_file, .set = write_rom_file, .has_default = false},
+    prop<&PciDevice::rom_size>("romsize"),
+    prop<&PciDevice::rom_bar>("rombar"),
 };
 static constexpr const char* kPciInterfaces[] = {"conventional-pci-device"};
 constexpr TypeInfo PciDevice::kType{.name = "pci-device",
@@ -102,6 +119,33 @@ Result<> PciDevice::do_realize() {
   store_le<uint16_t>(&w1cmask_[pci::kStatus], 0xf900);
   wmask_[pci::kCacheLine] = 0xff;
   wmask_[pci::kInterruptLine] = 0xff;
+  return load_rom();
+}
+
+/// 6.2.5.2: an enable bit and the address of a power of two, at least 2 KiB.
+Result<> PciDevice::load_rom() {
+  const std::string& name = rom_file();
+  if (rom_size != UINT32_MAX && !std::has_single_bit(rom_size))
+    return fail(EINVAL, "ROM size ", rom_size, " is not a power of two");
+  if (name.empty()) return {};
+  const std::string path = find_data_file(name);
+  if (path.empty()) return fail(ENOENT, "failed to find romfile \"", name, "\"");
+  std::vector<uint8_t> image = TRY(read_data_file(path, kMaxRomBytes));
+  if (rom_size != UINT32_MAX && image.size() > rom_size)
+    return fail(EINVAL, "romfile \"", name, "\" (", image.size(), " bytes) is too large for ROM size ",
+                rom_size);
+  if (rom_bar == 0) {
+    firmware_rom_ = std::move(image);
+    return {};
+  }
+  if (rom_size == UINT32_MAX)
+    rom_size = static_cast<uint32_t>(std::bit_ceil(std::max<size_t>(image.size(), kMinRomBytes)));
+  const uint32_t shown = std::max<uint32_t>(rom_size, kPageSize);  // memory comes in pages
+  const std::string place = bus_path();
+  auto block = TRY(RamBlock::create(str_cat(place, place.empty() ? "" : "/", type().name, ".rom"), shown));
+  std::memcpy(block->host(), image.data(), image.size());
+  bars_[kRomSlot] = Bar{.region = MemoryRegion::rom(str_cat(type().name, ".rom"), std::move(block))};
+  store_le<uint32_t>(&wmask_[pci::kRomBar], ~(shown - 1) | pci::kRomEnable);
   return {};
 }
 
@@ -113,13 +157,13 @@ void PciDevice::do_unrealize() {
   set_intx(0);
 }
 
-void PciDevice::register_bar(int n, bool io, std::unique_ptr<MemoryRegion> region) {
+void PciDevice::register_bar(int n, bool io, std::unique_ptr<MemoryRegion> region, bool prefetchable) {
   const uint64_t size = region->size();
   assert(size >= (io ? 4u : 16u) && (size & (size - 1)) == 0);
   const size_t at = pci::kBar0 + 4u * static_cast<size_t>(n);
-  store_le<uint32_t>(&config_[at], io ? 1 : 0);
+  store_le<uint32_t>(&config_[at], io ? 1 : prefetchable ? 8 : 0);
   store_le<uint32_t>(&wmask_[at], static_cast<uint32_t>(~(size - 1)));
-  bars_[static_cast<size_t>(n)] = Bar{.region = std::move(region), .io = io};
+  bars_[static_cast<size_t>(n)] = Bar{.region = std::move(region), .io = io, .prefetchable = prefetchable};
 }
 
 uint32_t PciDevice::config_read(unsigned offset, unsigned size) {
@@ -140,30 +184,33 @@ void PciDevice::config_write(unsigned offset, uint32_t value, unsigned size) {
 
 void PciDevice::config_changed(unsigned offset, unsigned size) {
   auto touches = [&](unsigned from, unsigned bytes) { return offset < from + bytes && from < offset + size; };
-  if (touches(pci::kBar0, 24) || touches(pci::kCommand, 2)) update_bars();
+  if (touches(pci::kBar0, 24) || touches(pci::kRomBar, 4) || touches(pci::kCommand, 2)) update_bars();
   if (touches(pci::kCommand, 2)) update_intx();
 }
 
 void PciDevice::update_bars() {
   const MemoryTransaction transaction;
+  for (size_t n = 0; n < bars_.size(); ++n)
+    if (bars_[n].region != nullptr) map_bar(bars_[n], n == kRomSlot ? pci::kRomBar : pci::kBar0 + 4 * n);
+}
+
+void PciDevice::map_bar(Bar& bar, size_t at) {
   const uint16_t command = load_le<uint16_t>(&config_[pci::kCommand]);
-  for (size_t n = 0; n < bars_.size(); ++n) {
-    Bar& bar = bars_[n];
-    if (bar.region == nullptr) continue;
-    const uint32_t raw = load_le<uint32_t>(&config_[pci::kBar0 + 4 * n]);
-    const uint64_t address = raw & (bar.io ? ~3u : ~15u);
-    const bool decoded = (command & (bar.io ? pci::kCommandIo : pci::kCommandMemory)) != 0;
-    // Address 0 and the top of the space are what a guest writes while it sizes the BAR.
-    const uint64_t last = address + bar.region->size() - 1;
-    const bool valid = decoded && address != 0 && last <= (bar.io ? 0xffffu : 0xfffffffeu);
-    const uint64_t target = valid ? address : UINT64_MAX;
-    if (target == bar.address) continue;
-    MemoryRegion& space = bar.io ? pci_bus()->io() : pci_bus()->memory();
-    if (bar.mapped) space.remove_subregion(*bar.region);
-    bar.address = target;
-    bar.mapped = valid;
-    if (valid) space.add_subregion(address, *bar.region, 1);
-  }
+  const uint32_t raw = load_le<uint32_t>(&config_[at]);
+  const bool rom = at == pci::kRomBar;
+  const uint64_t address = raw & (bar.io ? ~3u : rom ? ~0x7ffu : ~15u);
+  const bool decoded = (command & (bar.io ? pci::kCommandIo : pci::kCommandMemory)) != 0 &&
+                       (!rom || (raw & pci::kRomEnable) != 0);
+  // Address 0 and the top of the space are what a guest writes while it sizes the BAR.
+  const uint64_t last = address + bar.region->size() - 1;
+  const bool valid = decoded && address != 0 && last <= (bar.io ? 0xffffu : 0xfffffffeu);
+  const uint64_t target = valid ? address : UINT64_MAX;
+  if (target == bar.address) return;
+  MemoryRegion& space = bar.io ? pci_bus()->io() : pci_bus()->memory();
+  if (bar.mapped) space.remove_subregion(*bar.region);
+  bar.address = target;
+  bar.mapped = valid;
+  if (valid) space.add_subregion(address, *bar.region, 1);
 }
 
 void PciDevice::set_intx(int level) {

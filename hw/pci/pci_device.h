@@ -3,6 +3,9 @@
 
 #include <array>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "hw/core/device.h"
 #include "memory/memory.h"
@@ -18,6 +21,7 @@ inline constexpr uint8_t kVendorId = 0x00, kDeviceId = 0x02, kCommand = 0x04, kS
                          kRomBar = 0x30, kCapPtr = 0x34, kInterruptLine = 0x3c, kInterruptPin = 0x3d;
 inline constexpr uint16_t kCommandIo = 1, kCommandMemory = 2, kCommandMaster = 4, kCommandSerr = 0x100,
                           kCommandIntxDisable = 0x400;
+inline constexpr uint32_t kRomEnable = 1;
 inline constexpr uint16_t kStatusInterrupt = 0x08, kStatusCapList = 0x10;
 constexpr int devfn(int slot, int function) {
   return slot << 3 | function;
@@ -35,10 +39,11 @@ struct PciIds {
   uint16_t sub_device = 0x1100;
 };
 
-/// One PCI function: 256 bytes of configuration space, six BARs, one INTx pin.
+/// One PCI function: 256 bytes of configuration space, six BARs and a ROM, one INTx pin.
 class PciDevice : public Device {
  public:
-  static const TypeInfo kType;  ///< "pci-device", abstract; properties addr, multifunction, romfile-less
+  static const TypeInfo
+      kType;  ///< "pci-device", abstract; properties addr, multifunction, romfile, romsize, rombar
   const TypeInfo& type() const override { return kType; }
   const char* bus_type() const override { return "PCI"; }
 
@@ -60,10 +65,18 @@ class PciDevice : public Device {
   uint8_t* clear_mask() { return w1cmask_.data(); }
 
   /// Shows `region` through BAR `n` (0..5) as memory or ports; its size must be a power of two.
-  void register_bar(int n, bool io, std::unique_ptr<MemoryRegion> region);
-  MemoryRegion* bar_region(int n) const { return bars_[n].region.get(); }
+  void register_bar(int n, bool io, std::unique_ptr<MemoryRegion> region, bool prefetchable = false);
+  MemoryRegion* bar_region(int n) const { return bars_[n].region.get(); }  ///< 6: the ROM
   /// Where the guest has mapped BAR `n`; UINT64_MAX if nowhere.
   uint64_t bar_address(int n) const { return bars_[n].address; }
+
+  /// The option ROM: a file name, searched for as firmware is; empty: none.
+  const std::string& rom_file() const { return rom_file_ ? *rom_file_ : default_rom_; }
+  void set_rom_file(std::string name) { rom_file_ = std::move(name); }
+  /// The ROM of a function without a ROM BAR (rombar=0), for whoever hands it to the firmware; else empty.
+  const std::vector<uint8_t>& rom_for_firmware() const { return firmware_rom_; }
+  uint32_t rom_bar = 1;
+  uint32_t rom_size = UINT32_MAX;  ///< bytes, a power of two; UINT32_MAX: what holds the file
 
   /// INTx, level: pin A unless config says otherwise. Honours the interrupt-disable bit.
   void set_intx(int level);
@@ -85,23 +98,32 @@ class PciDevice : public Device {
   /// After a configuration write changed something; base updates BARs and INTx.
   virtual void config_changed(unsigned offset, unsigned size);
   void update_bars();
+  /// The ROM of this type of function; in the constructor.
+  void set_default_rom(const char* name) { default_rom_ = name; }
 
  private:
   friend class PciBus;
   struct Bar {
     std::unique_ptr<MemoryRegion> region;
     bool io = false;
+    bool prefetchable = false;
     uint64_t address = UINT64_MAX;
     bool mapped = false;
   };
   void update_intx();
+  void map_bar(Bar& bar, size_t at);
+  Result<> load_rom();
+  static constexpr size_t kRomSlot = 6;  ///< in bars_
   static const PropertyInfo kProperties[];
   int devfn_ = -1;
   bool multifunction_ = false;
   std::array<uint8_t, 256> config_{};
   std::array<uint8_t, 256> wmask_{};
   std::array<uint8_t, 256> w1cmask_{};
-  std::array<Bar, 6> bars_;
+  std::array<Bar, 7> bars_;
+  std::string default_rom_;
+  std::optional<std::string> rom_file_;
+  std::vector<uint8_t> firmware_rom_;
   int intx_level_ = 0;   ///< what the device asks
   int intx_driven_ = 0;  ///< what the bus sees
 };
