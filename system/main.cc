@@ -77,6 +77,7 @@ int real_main(int argc, char** argv) {
   hmp_register_generic(hmp_registry());
   hmp_register_media(hmp_registry());
   hmp_register_input(hmp_registry());
+  hmp_register_screendump(hmp_registry());
   register_block_hmp(hmp_registry());
   register_chardev_hmp(hmp_registry());
   register_machine_hmp(hmp_registry());

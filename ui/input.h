@@ -129,5 +129,7 @@ class InputRegistration {
 class HmpRegistry;
 /// sendkey, mouse_move, mouse_button, mouse_set, info mice.
 void hmp_register_input(HmpRegistry& registry);
+/// screendump.
+void hmp_register_screendump(HmpRegistry& registry);
 
 }  // namespace rhea

@@ -74,6 +74,9 @@ void VgaPci::make_mmio() {
     mmio->add_subregion(at, *part);
     mmio_parts_.push_back(std::move(part));
   };
+  auto background = MemoryRegion::io("vga.mmio", kMmioBytes, holes_);
+  mmio->add_subregion(0, *background, -1);
+  mmio_parts_.push_back(std::move(background));
   if (edid) {
     edid_ = make_edid(std::min(xres, kMaxSide), std::min(yres, kMaxSide), refresh_rate);
     add(0, MemoryRegion::io("edid", kEdidBytes, edid_handler_, {.valid_max = 4, .impl_max = 1}));

@@ -55,6 +55,11 @@ class VgaPci : public PciDevice {
   MmioOf<VgaPci, &VgaPci::ports_read, &VgaPci::ports_write> ports_handler_{*this};
   MmioOf<VgaPci, &VgaPci::vbe_read, &VgaPci::vbe_write> vbe_handler_{*this};
   MmioOf<VgaPci, &VgaPci::extended_read, &VgaPci::extended_write> extended_handler_{*this};
+  /// What BAR 2 shows between its parts.
+  struct Holes final : MmioHandler {
+    uint64_t mmio_read(uint64_t, unsigned) override { return UINT64_MAX; }
+    void mmio_write(uint64_t, uint64_t, unsigned) override {}
+  } holes_;
   std::vector<std::unique_ptr<MemoryRegion>> mmio_parts_;
 };
 

@@ -1,10 +1,10 @@
 """Keys and pointers: what monitor commands send arrives at the keyboard controller."""
 import os
 import sys
-import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from machine import MachineTest, needs_clock  # noqa: E402
+from pyutil import runner  # noqa: E402
 
 DATA, STATUS = 0x60, 0x64
 
@@ -90,4 +90,4 @@ class Input(MachineTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    runner.main()
