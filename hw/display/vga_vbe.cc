@@ -80,11 +80,13 @@ void VgaCore::vbe_fit() {
   r[vbe::kVirtHeight] = static_cast<uint16_t>(lines);
   r[vbe::kYres] =
       static_cast<uint16_t>(std::clamp<uint32_t>(r[vbe::kYres], 1, std::min<uint32_t>(lines, vbe::kMaxYres)));
-  r[vbe::kXoffset] =
-      std::min<uint16_t>(r[vbe::kXoffset], static_cast<uint16_t>(r[vbe::kVirtWidth] - r[vbe::kXres]));
-  r[vbe::kYoffset] = std::min<uint16_t>(r[vbe::kYoffset], static_cast<uint16_t>(lines - r[vbe::kYres]));
+  // An offset that would lead out of memory does not count.
+  const uint64_t shown = uint64_t{r[vbe::kYres]} * line;
+  auto start = [&] { return uint64_t{r[vbe::kYoffset]} * line + r[vbe::kXoffset] * uint64_t{bits} / 8; };
+  if (start() + shown > size) r[vbe::kYoffset] = 0;
+  if (start() + shown > size) r[vbe::kXoffset] = 0;
   state.vbe_line_offset = line;
-  state.vbe_start_addr = (line * r[vbe::kYoffset] + r[vbe::kXoffset] * bits / 8) >> 2;
+  state.vbe_start_addr = static_cast<uint32_t>(start() >> 2);
 }
 
 /// What the VGA's own registers say while a VBE mode is on: a graphics mode of this size, chained where it is
