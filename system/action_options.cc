@@ -19,7 +19,7 @@ Result<> set_action(const Fields& f, std::string_view key, E& action) {
 }  // namespace
 
 Result<> opt_action(CommandLine& c, std::string_view text) {
-  const Fields f = TRY(Fields::parse(text, {}, {"reboot", "shutdown", "panic", "watchdog"}));
+  const Fields f = TRY(Fields::parse(text, {}, "action"));
   TRY(set_action(f, "reboot", c.actions.reboot));
   TRY(set_action(f, "shutdown", c.actions.shutdown));
   TRY(set_action(f, "panic", c.actions.panic));

@@ -82,6 +82,11 @@ Result<> opt_no_acpi(CommandLine& c, std::string_view) {
   return {};
 }
 
+Result<> opt_no_hpet(CommandLine& c, std::string_view) {
+  c.machine_properties.emplace_back("hpet", "off");
+  return {};
+}
+
 std::string trace_names() {
   std::string out;
   for (const TracePoint* p : trace_points()) str_append(out, p->name(), "\n");
@@ -109,7 +114,7 @@ Result<> opt_trace(CommandLine& c, std::string_view text) {
     c.answer = trace_names();
     return {};
   }
-  const Fields f = TRY(Fields::parse(text, "enable", {"enable", "events", "file"}));
+  const Fields f = TRY(Fields::parse(text, "enable", "trace"));
   if (const std::string* path = f.find("events")) TRY(trace_enable_from(*path));
   if (const std::string* path = f.find("file")) TRY(log_to_file(*path));
   if (const std::string* pattern = f.find("enable")) TRY(trace_enable(*pattern));
@@ -133,7 +138,7 @@ Result<> opt_log_items(CommandLine& c, std::string_view text) {
 }
 
 Result<> opt_msg(CommandLine& c, std::string_view text) {
-  const Fields f = TRY(Fields::parse(text, {}, {"timestamp", "guest-name"}));
+  const Fields f = TRY(Fields::parse(text, {}, "msg"));
   log_set_timestamps(TRY(f.flag("timestamp", false)));
   c.guest_name_in_messages = TRY(f.flag("guest-name", false));
   return {};
@@ -193,13 +198,19 @@ constexpr Option kOptions[] = {
     {"qmp-pretty", "dev", "the same with indented output",
      [](CommandLine& c, std::string_view text) { return opt_qmp(c, text, true); }},
     {"mon", "[chardev=]id[,mode=readline|control][,pretty=on|off]", "put a monitor on chardev 'id'", opt_mon},
+    {"audiodev", "[driver=]none,id=id[,prop=value...]", "define an audio backend; JSON is accepted",
+     opt_audiodev},
+    {"overcommit", "[mem-lock=on|off][,cpu-pm=on|off]", "say what the host may promise to others",
+     opt_overcommit},
     {"debugcon", "dev", "connect the debug console (port 0xe9) to a character device",
      opt_config_text<&MachineConfig::debugcon_chardev>},
     {"nographic", nullptr, "no display; serial port and monitor on the terminal", opt_nographic},
     {"display", "none", "select the display", opt_display},
     {"vga", "std|none", "select the VGA card (default: std)", opt_vga},
     {"nodefaults", nullptr, "do not create default devices", opt_flag<&CommandLine::nodefaults>},
+    {"readconfig", "file", "read options from 'file'", opt_readconfig},
     {"no-user-config", nullptr, "do not load user-provided configuration (there is none)", opt_nothing},
+    {"no-hpet", nullptr, "disable HPET", opt_no_hpet},
     {"no-acpi", nullptr, "disable ACPI", opt_no_acpi},
     {"no-fd-bootchk", nullptr, "disable boot signature checking for floppy disks", opt_no_fd_bootchk},
     {"name", "[guest=]name[,debug-threads=on|off]", "set the name of the guest", opt_name},
@@ -261,6 +272,11 @@ void add_defaults(CommandLine& c) {
 }
 
 }  // namespace
+
+OptionHandler find_option_handler(std::string_view name) {
+  const Option* option = find_option(name);
+  return option != nullptr && option->argument != nullptr ? option->apply : nullptr;
+}
 
 std::string command_line_help(std::string_view program) {
   std::string out = str_cat("Rhea emulator version " RHEA_VERSION "\nusage: ", program, " [options]\n\n");

@@ -42,6 +42,8 @@ struct CommandLine {
   std::vector<OptionValue> objects, blockdevs, devices;
   std::vector<DriveOption> drives;
   std::vector<std::string> chardevs;
+  std::vector<std::string> audiodevs;  ///< their ids
+  bool lock_memory = false;            ///< -overcommit mem-lock=on
   std::vector<std::string> serials;  ///< short forms, in order
   std::vector<MonitorOption> monitors;
   bool serial_given = false, monitor_given = false, cdrom_given = false, vga_given = false;

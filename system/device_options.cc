@@ -89,7 +89,7 @@ Result<> opt_qmp(CommandLine& c, std::string_view text, bool pretty) {
 }
 
 Result<> opt_mon(CommandLine& c, std::string_view text) {
-  const Fields f = TRY(Fields::parse(text, "chardev", {"chardev", "mode", "pretty", "id", "default"}));
+  const Fields f = TRY(Fields::parse(text, "chardev", "mon"));
   const std::string* chardev = f.find("chardev");
   if (chardev == nullptr) return fail(EINVAL, "Parameter 'chardev' is missing");
   MonitorOption m{.chardev = *chardev, .by_id = true};

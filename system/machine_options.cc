@@ -100,8 +100,8 @@ Result<> opt_cpu(CommandLine& c, std::string_view text) {
 }
 
 Result<> opt_memory(CommandLine& c, std::string_view text) {
-  const Fields f = TRY(Fields::parse(text, "size", {"size", "slots", "maxmem"}));
-  if (f.find("slots") != nullptr || f.find("maxmem") != nullptr)
+  const Fields f = TRY(Fields::parse(text, "size", "memory"));
+  if (f.find("maxmem") != nullptr || f.find("slots") != nullptr)
     return fail(ENOTSUP, "memory hotplug ('slots' and 'maxmem') is not available");
   const std::string* size = f.find("size");
   uint64_t bytes = 0;
@@ -114,7 +114,7 @@ Result<> opt_memory(CommandLine& c, std::string_view text) {
 
 Result<> opt_smp(CommandLine& c, std::string_view text) {
   const Fields f = TRY(
-      Fields::parse(text, "cpus", {"cpus", "maxcpus", "sockets", "dies", "clusters", "cores", "threads"}));
+      Fields::parse(text, "cpus", "smp-opts"));
   std::array<uint64_t, 6> v{};
   constexpr std::string_view kKeys[] = {"cpus", "maxcpus", "sockets", "dies", "cores", "threads"};
   for (size_t i = 0; i < v.size(); ++i) {
@@ -173,7 +173,7 @@ static Result<> check_boot_letters(std::string_view letters) {
 
 Result<> opt_boot(CommandLine& c, std::string_view text) {
   const Fields f = TRY(Fields::parse(
-      text, "order", {"order", "once", "menu", "strict", "splash", "splash-time", "reboot-timeout"}));
+      text, "order", "boot-opts"));
   BootOptions& b = c.config.boot;
   if (const auto* s = f.find("order")) b.order = *s;
   if (const auto* s = f.find("once")) b.once = *s;
@@ -196,7 +196,7 @@ Result<> opt_boot(CommandLine& c, std::string_view text) {
 }
 
 Result<> opt_name(CommandLine& c, std::string_view text) {
-  const Fields f = TRY(Fields::parse(text, "guest", {"guest", "process", "debug-threads"}));
+  const Fields f = TRY(Fields::parse(text, "guest", "name"));
   if (const auto* guest = f.find("guest")) c.config.guest_name = *guest;
   TRY(f.flag("debug-threads", true));  // threads always have names here
   return {};
@@ -229,7 +229,7 @@ static Result<> rtc_base(RtcOptions& rtc, const std::string& base) {
 }
 
 Result<> opt_rtc(CommandLine& c, std::string_view text) {
-  const Fields f = TRY(Fields::parse(text, {}, {"base", "clock", "driftfix"}));
+  const Fields f = TRY(Fields::parse(text, {}, "rtc"));
   RtcOptions& rtc = c.config.rtc;
   if (const auto* base = f.find("base")) TRY(rtc_base(rtc, *base));
   if (const auto* clock = f.find("clock")) {

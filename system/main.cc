@@ -1,6 +1,7 @@
 // rhea: the virtual machine process.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
@@ -45,6 +46,8 @@ Result<> run(CommandLine command_line, int& exit_code) {
   if (command_line.daemonize) TRY(daemon.fork_away());
   PidFile pidfile;
   if (!command_line.pidfile.empty()) TRY(pidfile.create(command_line.pidfile));
+  if (command_line.lock_memory && mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+    return fail_errno(errno, "locking memory failed");
   const UniqueFd signals = block_signals();
   const std::unique_ptr<AioContext> loop = TRY(AioContext::create("main"));
   const MachineGuard guard(machine_lock());

@@ -8,17 +8,20 @@
 
 #include "qapi/option.h"
 #include "system/command_line.h"
+#include "system/option_groups.h"
 
 namespace rhea {
 
-/// The values of one option's lax syntax, checked against the keys it knows. "help" asks for the keys.
+/// The values of one option's lax syntax, checked against the parameters of its group (option_groups.h) and
+/// "id", which any option may have.
 class Fields {
  public:
-  static Result<Fields> parse(std::string_view text, std::string_view implied,
-                              std::initializer_list<std::string_view> known) {
+  static Result<Fields> parse(std::string_view text, std::string_view implied, std::string_view group) {
+    const OptionGroup* known = find_option_group(group);
     Keyval kv = TRY(keyval_parse_flat(text, implied));
     for (const auto& [key, value] : kv.values.as_object())
-      if (std::ranges::find(known, key) == known.end()) return fail(EINVAL, "Invalid parameter '", key, "'");
+      if (known == nullptr || (key != "id" && known->find(key) == nullptr))
+        return fail(EINVAL, "Invalid parameter '", key, "'");
     Fields f;
     f.values_ = std::move(kv.values);
     return f;
@@ -80,5 +83,14 @@ Result<> opt_qmp(CommandLine& c, std::string_view text, bool pretty);
 
 // The process (process_options.cc).
 Result<> opt_add_fd(CommandLine& c, std::string_view text);
+Result<> opt_overcommit(CommandLine& c, std::string_view text);
+Result<> opt_audiodev(CommandLine& c, std::string_view text);
+
+/// -readconfig (read_config.cc): sections such as `[device "ID"]` with lines `name = "value"`, each of which is one option.
+Result<> opt_readconfig(CommandLine& c, std::string_view path);
+
+/// What option `name` does with its argument; null: there is no such option, or it takes none.
+using OptionHandler = Result<> (*)(CommandLine&, std::string_view);
+OptionHandler find_option_handler(std::string_view name);
 
 }  // namespace rhea

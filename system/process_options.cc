@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "qapi/qapi_types_audio.h"
 #include "system/option_handlers.h"
 #include "util/fdset.h"
 
@@ -21,7 +22,7 @@ Result<int> descriptor_number(const Fields& f, std::string_view key) {
 }  // namespace
 
 Result<> opt_add_fd(CommandLine&, std::string_view text) {
-  const Fields f = TRY(Fields::parse(text, {}, {"fd", "set", "opaque"}));
+  const Fields f = TRY(Fields::parse(text, {}, "add-fd"));
   const int fd = TRY(descriptor_number(f, "fd"));
   const int set = TRY(descriptor_number(f, "set"));
   if (fd < 0) return fail(EINVAL, "fd option is required and must be non-negative");
@@ -33,6 +34,26 @@ Result<> opt_add_fd(CommandLine&, std::string_view text) {
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   const std::string* opaque = f.find("opaque");
   TRY(fd_sets().add(UniqueFd(fd), set, opaque != nullptr ? *opaque : std::string()));
+  return {};
+}
+
+Result<> opt_overcommit(CommandLine& c, std::string_view text) {
+  const Fields f = TRY(Fields::parse(text, {}, "overcommit"));
+  c.lock_memory = TRY(f.flag("mem-lock", c.lock_memory));
+  if (TRY(f.flag("cpu-pm", false)))
+    return fail(ENOTSUP, "giving the host's power states to the guest (cpu-pm=on) is not available");
+  return {};
+}
+
+Result<> opt_audiodev(CommandLine& c, std::string_view text) {
+  if (text == "help" || text == "?") {
+    c.answer = "Available audio drivers:\nnone\n";
+    return {};
+  }
+  OptionArgument argument = TRY(parse_tree(text, "driver", OptionSyntax::kStrict));
+  Audiodev audiodev = TRY(from_json<Audiodev>(std::move(argument.values), argument.form));
+  if (!id_wellformed(audiodev.id)) return fail(EINVAL, "Parameter 'id' expects an identifier");
+  c.audiodevs.push_back(std::move(audiodev.id));
   return {};
 }
 

@@ -292,16 +292,32 @@ void Vm::kick() {
   loop_.post([this] { handle_requests(); });
 }
 
-void Vm::request_quit(ShutdownCause cause) {
-  int none = kNoCause;
-  shutdown_request_.compare_exchange_strong(none, static_cast<int>(cause));
+void Vm::add_request(Request request) {
+  {
+    std::lock_guard guard(requests_mutex_);
+    // What a guest can repeat without end counts once; of a client's resets a number that no machine notices.
+    constexpr size_t kMaxRequests = 64;
+    const bool client =
+        request.cause == ShutdownCause::kHostQmpSystemReset && requests_.size() < kMaxRequests;
+    if (client || requests_.empty() || requests_.back() != request) requests_.push_back(request);
+  }
   kick();
 }
 
+std::optional<Vm::Request> Vm::next_request() {
+  std::lock_guard guard(requests_mutex_);
+  if (requests_.empty()) return std::nullopt;
+  const Request request = requests_.front();
+  requests_.pop_front();
+  return request;
+}
+
+void Vm::request_quit(ShutdownCause cause) {
+  add_request({.reset = false, .cause = cause});
+}
+
 void Vm::request_reset(ShutdownCause cause) {
-  int none = kNoCause;
-  reset_request_.compare_exchange_strong(none, static_cast<int>(cause));
-  kick();
+  add_request({.reset = true, .cause = cause});
 }
 
 void Vm::request_powerdown() {
@@ -317,10 +333,14 @@ void Vm::request_exit(int code) {
 
 void Vm::handle_requests() {
   if (suspend_request_.exchange(false)) do_suspend();
-  if (const int cause = shutdown_request_.exchange(kNoCause); cause != kNoCause)
-    if (do_shutdown(static_cast<ShutdownCause>(cause))) return;
-  if (const int cause = reset_request_.exchange(kNoCause); cause != kNoCause)
-    do_reset(static_cast<ShutdownCause>(cause));
+  while (!resetting_) {  // else the end of the reset gets to the rest
+    const std::optional<Request> request = next_request();
+    if (!request) break;
+    if (request->reset)
+      do_reset(request->cause);
+    else if (do_shutdown(request->cause))
+      return;
+  }
   if (const int reason = wakeup_request_.exchange(kNoCause); reason != kNoCause)
     do_wake_up(static_cast<WakeupReason>(reason));
   if (powerdown_request_.exchange(false)) {
@@ -337,7 +357,7 @@ void Vm::do_reset(ShutdownCause cause) {
     do_shutdown(cause);
     return;
   }
-  if (accel_ == nullptr || machine_ == nullptr || resetting_) return;
+  if (accel_ == nullptr || machine_ == nullptr) return;
   accel_->stop_vcpus();
   resetting_ = true;
   background_.spawn(co_reset(cause), {});
@@ -356,6 +376,7 @@ CoResult<> Vm::co_reset(ShutdownCause cause) {
     accel_->start_vcpus();
   else
     state_ = RunState::kPrelaunch;
+  loop_.post([this] { handle_requests(); });
   co_return Result<>();
 }
 

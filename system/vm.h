@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "accel/accel.h"
@@ -93,12 +95,21 @@ class Vm final : public VmControl {
   std::unique_ptr<MonitorSet> monitors_;
   std::unique_ptr<QtestServer> qtest_;
 
-  // Requests, taken by the main loop. One of a kind is enough; the first cause counts.
+  /// A reset or a shutdown that was asked for. They are carried out in the order in which they came.
+  struct Request {
+    bool reset;
+    ShutdownCause cause;
+    bool operator==(const Request&) const = default;
+  };
+  void add_request(Request request);
+  std::optional<Request> next_request();
+  std::mutex requests_mutex_;
+  std::deque<Request> requests_;  // GUARDED_BY(requests_mutex_)
+
+  // Other requests, taken by the main loop. One of a kind is enough; the first cause counts.
   static constexpr int kNoCause = -1;
   std::atomic<int> stop_request_{kNoCause}, wakeup_request_{kNoCause};
   std::atomic<bool> suspend_request_{false};
-  std::atomic<int> shutdown_request_{kNoCause};
-  std::atomic<int> reset_request_{kNoCause};
   std::atomic<bool> powerdown_request_{false};
   std::atomic<bool> error_request_{false};
   std::atomic<int> exit_code_{0};

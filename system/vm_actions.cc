@@ -102,6 +102,7 @@ CoResult<> Vm::co_wake_up(WakeupReason reason) {
     machine_->wake_up(reason);
   }
   resetting_ = false;
+  loop_.post([this] { handle_requests(); });
   if (state_ != RunState::kSuspended) co_return Result<>();  // something else has come between
   state_ = RunState::kRunning;
   accel_->start_vcpus();

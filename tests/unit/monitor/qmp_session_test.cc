@@ -104,6 +104,21 @@ INSTANTIATE_TEST_SUITE_P(
         Exchange{"{\"execute\": }", GENERIC("JSON parse error, expecting value")},
         Exchange{"{\"a\": \"\\x\"}", GENERIC("JSON parse error, invalid escape sequence in string")}));
 
+TEST_F(QmpSessionTest, CommandsWaitWhileTheMachineIsPutTogether) {
+  monitors->hold();
+  UniqueFd c = make(MonitorMode::kControl), person = make(MonitorMode::kReadline);
+  EXPECT_THAT(receive(c), testing::StartsWith("{\"QMP\""));  // a manager sees that somebody is there
+  receive(person);
+  EXPECT_EQ(ask(c, "{\"execute\": \"qmp_capabilities\"}{\"execute\": \"query-status\"}"), "");
+  EXPECT_EQ(ask(person, "system_reset\n"), "");
+  EXPECT_EQ(bench().ran, "");
+  EXPECT_EQ(vm.log, "");
+  monitors->release();
+  EXPECT_EQ(receive(c), "{\"return\": {}}\r\n" + kStatus);
+  receive(person);
+  EXPECT_EQ(vm.log, "reset ");
+}
+
 TEST_F(QmpSessionTest, KnowsExecuteOnlyOnce) {
   UniqueFd c = make(MonitorMode::kControl);
   ask(c, "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}}");

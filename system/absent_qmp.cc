@@ -1,0 +1,47 @@
+// QMP: questions about parts that no machine here has yet, answered as a machine without them does.
+#include "qapi/qapi_commands_devices.h"
+
+namespace rhea {
+
+namespace {
+
+Failure no_balloon() {
+  return fail_class(ErrorClass::kDeviceNotActive, ENODEV, "No balloon device has been activated");
+}
+
+}  // namespace
+
+Result<BalloonInfo> qmp_query_balloon(QmpContext&) {
+  return no_balloon();
+}
+
+Result<> qmp_balloon(QmpContext&, BalloonArgs args) {
+  if (args.value <= 0) return fail(EINVAL, "Parameter 'target' expects a size");
+  return no_balloon();
+}
+
+Result<ReplayInfo> qmp_query_replay(QmpContext&) {
+  return ReplayInfo();
+}
+
+Result<HumanReadableText> qmp_x_query_opcount(QmpContext&) {
+  return fail(ENOTSUP, "Opcode count information is only available with accel=tcg");
+}
+
+Result<HumanReadableText> qmp_x_query_jit(QmpContext&) {
+  return fail(ENOTSUP, "JIT information is only available with accel=tcg");
+}
+
+Result<HumanReadableText> qmp_x_query_profile(QmpContext&) {
+  return fail(ENOTSUP, "Internal profiler not compiled");
+}
+
+Result<HumanReadableText> qmp_x_query_rdma(QmpContext&) {
+  return HumanReadableText();
+}
+
+Result<HumanReadableText> qmp_x_query_usb(QmpContext&) {
+  return fail(ENODEV, "USB support not enabled");
+}
+
+}  // namespace rhea
