@@ -92,6 +92,8 @@ class Accelerator {
   virtual Result<> create_irqchip(bool pit) = 0;
   /// Null where the machine must bring its own interrupt controllers.
   virtual KernelIrqchip* irqchip() { return nullptr; }
+  /// Not null where local APICs alone are the kernel's.
+  virtual SplitIrqchip* split_irqchip() { return nullptr; }
   /// True if create_irqchip() is to be called, before it was.
   virtual bool wants_irqchip() const { return false; }
   /// A line to input `gsi` of the kernel's controllers; unconnected without them.

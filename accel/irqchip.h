@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <optional>
 
 #include "util/result.h"
 
@@ -46,6 +48,25 @@ struct KernelPitState {
   std::array<Channel, 3> channels;
   uint32_t flags = 0;
   friend bool operator==(const KernelPitState&, const KernelPitState&) = default;
+};
+
+/// What a machine brings where only the local APICs are the kernel's (kernel-irqchip=split): its own PIC, I/O
+/// APIC and PIT talk to them through this.
+class SplitIrqchip {
+ public:
+  static constexpr size_t kIoapicPins = 24;
+  virtual ~SplitIrqchip() = default;
+  /// Delivers a message now. Any thread.
+  virtual Result<> send_msi(const MsiMessage& message) = 0;
+  /// What each input of the I/O APIC sends at present, masked ones nothing: so that the ends of
+  /// level-triggered interrupts are reported. Machine lock.
+  virtual Result<> set_ioapic_routes(const std::array<std::optional<MsiMessage>, kIoapicPins>& routes) = 0;
+  /// The PIC's INT output, at the bootstrap processor. Machine lock.
+  virtual void set_pic_output(int level) = 0;
+  /// Wiring, before the first vCPU starts; called with the machine lock: the vector of the PIC's interrupt,
+  /// which the processor takes; and a local APIC's end of a level-triggered interrupt.
+  std::function<uint8_t()> acknowledge_pic;
+  std::function<void(uint8_t vector)> on_end_of_interrupt;
 };
 
 /// PIC, I/O APIC and PIT of an accelerator that has them in the kernel. Main thread, vCPUs stopped, except

@@ -39,6 +39,7 @@ struct CommandLine {
   std::string machine_type;
   std::vector<std::pair<std::string, std::string>> machine_properties;
   std::vector<AccelRequest> accelerators;
+  std::string kernel_irqchip;  ///< -machine kernel-irqchip=
   std::vector<OptionValue> objects, blockdevs, devices;
   std::vector<DriveOption> drives;
   std::vector<std::string> chardevs;

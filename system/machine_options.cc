@@ -68,6 +68,8 @@ Result<> opt_machine(CommandLine& c, std::string_view text) {
   for (const auto& [key, value] : kv.values.as_object()) {
     if (key == "type")
       c.machine_type = value.as_string();
+    else if (key == "kernel-irqchip" || key == "kernel_irqchip")
+      c.kernel_irqchip = value.as_string();
     else if (key == "accel")
       c.accelerators = parse_accel_list(value.as_string());
     else

@@ -114,6 +114,12 @@ Result<> Vm::make_monitors() {
 Result<> Vm::make_accelerator() {
   std::vector<AccelRequest> requests = options_.accelerators;
   if (requests.empty()) requests = parse_accel_list("kvm");
+  if (!options_.kernel_irqchip.empty())
+    for (AccelRequest& request : requests)
+      if (request.name == "kvm" && request.options.find("kernel-irqchip") == nullptr) {
+        if (!request.options.is_object()) request.options = Json::object({});
+        request.options.set("kernel-irqchip", options_.kernel_irqchip);
+      }
   accel_ = TRY(create_accelerator(requests, !options_.qtest.empty()));
   return accel_->init({
       .on_guest_reset = [this] { request_reset(ShutdownCause::kGuestReset); },

@@ -32,7 +32,9 @@ class KvmAccel final : public Accelerator {
   const CpuidTable& supported_hyperv_cpuid() const override { return hyperv_; }
   uint64_t feature_msr(uint32_t index) const override;
   unsigned max_vcpus() const override { return max_vcpus_; }
-  bool wants_irqchip() const override { return irqchip_ == nullptr; }
+  bool wants_irqchip() const override { return irqchip_ == nullptr && !wants_split_; }
+  SplitIrqchip* split_irqchip() override { return split_.get(); }
+  void want_split() { wants_split_ = true; }
   Result<> create_irqchip(bool pit) override;
   KernelIrqchip* irqchip() override { return irqchip_.get(); }
   Result<Vcpu*> create_vcpu(VcpuConfig config) override;
@@ -61,6 +63,8 @@ class KvmAccel final : public Accelerator {
   CpuidTable supported_, hyperv_;
   unsigned max_vcpus_ = 1;
   std::unique_ptr<KvmIrqchip> irqchip_;
+  bool wants_split_ = false;
+  std::unique_ptr<KvmSplitIrqchip> split_;
   std::unique_ptr<KvmMemory> memory_;
   std::unique_ptr<KvmPorts> ports_;
   bool running_ = false;
@@ -173,6 +177,10 @@ Result<> KvmAccel::init(AccelCallbacks callbacks) {
   memory_space().add_listener(*memory_);
   io_space().add_listener(*ports_);
   set_machine_accelerator(this);
+  if (wants_split_) {
+    split_ = TRY(KvmSplitIrqchip::create(vm_.get()));
+    shared_.split = split_.get();
+  }
   return memory_->take_error();
 }
 
@@ -190,13 +198,15 @@ Result<> KvmAccel::create_irqchip(bool pit) {
 Result<Vcpu*> KvmAccel::create_vcpu(VcpuConfig config) {
   if (vcpus_.size() >= max_vcpus_)
     return fail(E2BIG, "KVM: more than ", max_vcpus_, " vCPUs are not supported");
-  if (vcpus_.empty()) shared_.shape = KvmStateShape::probe(kvm_.get(), vm_.get(), irqchip_ != nullptr);
+  if (vcpus_.empty())
+    shared_.shape = KvmStateShape::probe(kvm_.get(), vm_.get(), irqchip_ != nullptr || split_ != nullptr);
   vcpus_.push_back(TRY(KvmVcpu::create(shared_, std::move(config))));
   Vcpu* made = vcpus_.back().get();
   if (Result<> set = made->reset(); !set) {
     vcpus_.pop_back();
     return Failure(std::move(set).error());
   }
+  if (split_ != nullptr && made->index() == 0) split_->set_bootstrap(static_cast<KvmVcpu*>(made));
   return made;
 }
 
@@ -242,20 +252,22 @@ void KvmAccel::exclude_vcpus(bool exclude) {
   }
 }
 
-Result<> check_options(const Json& options) {
-  if (!options.is_object()) return {};
+/// Checks them; true if the controllers are to be split.
+Result<bool> check_options(const Json& options) {
+  bool split = false;
+  if (!options.is_object()) return split;
   for (const auto& [key, value] : options.as_object()) {
     if (key != "kernel-irqchip") return fail(kBadAccelOption, "Property 'kvm-accel.", key, "' not found");
     std::string text = value.is_bool()     ? (value.as_bool() ? "on" : "off")
                        : value.is_string() ? value.as_string()
                                            : "";
-    if (text == "off" || text == "split")
-      return fail(kBadAccelOption, "kernel-irqchip=", text,
-                  " is not supported: the local APIC is the kernel's");
-    if (text != "on")
+    if (text == "off")
+      return fail(kBadAccelOption, "kernel-irqchip=off is not supported: the local APIC is the kernel's");
+    if (text == "split") split = true;
+    if (text != "on" && text != "split")
       return fail(kBadAccelOption, "Parameter 'kernel-irqchip' does not accept value '", text, "'");
   }
-  return {};
+  return split;
 }
 
 constexpr int kApiVersion = 12;
@@ -270,11 +282,12 @@ Result<UniqueFd> create_vm(int kvm_fd) {
 }  // namespace
 
 Result<std::unique_ptr<Accelerator>> create_kvm(const Json& options) {
-  TRY(check_options(options));
+  const bool split = TRY(check_options(options));
   UniqueFd kvm(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!kvm) return fail_errno(errno, "Could not access KVM kernel module");
   UniqueFd vm = TRY(create_vm(kvm.get()));
   auto accel = std::make_unique<KvmAccel>(std::move(kvm), std::move(vm));
+  if (split) accel->want_split();
   TRY(accel->open());
   return std::unique_ptr<Accelerator>(std::move(accel));
 }

@@ -19,6 +19,8 @@ void KvmVcpu::handle_exit() {
       return report_guest(shared_.callbacks.on_guest_reset);
     case KVM_EXIT_SYSTEM_EVENT:
       return handle_system_event();
+    case KVM_EXIT_IOAPIC_EOI:
+      return handle_end_of_interrupt();
     case KVM_EXIT_FAIL_ENTRY:
       return internal_error(str_cat("KVM: entry failed, hardware error 0x",
                                     hex(run_->fail_entry.hardware_entry_failure_reason)));
@@ -66,6 +68,12 @@ void KvmVcpu::handle_system_event() {
     default:
       return internal_error(str_cat("KVM: unknown system event ", run_->system_event.type));
   }
+}
+
+void KvmVcpu::handle_end_of_interrupt() {
+  if (shared_.split == nullptr || !shared_.split->on_end_of_interrupt) return;
+  MachineGuard machine(machine_lock());
+  shared_.split->on_end_of_interrupt(run_->eoi.vector);
 }
 
 /// Tells the machine and stays out of the guest until it is started again.

@@ -160,7 +160,10 @@ void KvmVcpu::thread_main(Result<>& opened) {
     stopped_ = true;
     changed_.notify_all();
   }
-  while (usable && wait_for_turn()) run_once();
+  while (usable && wait_for_turn()) {
+    if (shared_.split != nullptr && index() == 0) offer_pic_interrupt();
+    run_once();
+  }
 }
 
 /// Does what others asked for; returns true when the guest may run, false when the thread is to end.
@@ -267,6 +270,24 @@ Result<> KvmVcpu::inject_nmi() {
     if (int r = kvm_ioctl(fd_.get(), KVM_NMI); r < 0) result = fail_errno(-r, "KVM: KVM_NMI failed");
   });
   return result;
+}
+
+/// An interrupt of the PIC in user space goes in when the guest can take one; until then the kernel is asked
+/// to say when that is.
+void KvmVcpu::offer_pic_interrupt() {
+  run_->request_interrupt_window = 0;
+  if (!shared_.split->pic_asks()) return;
+  if (run_->ready_for_interrupt_injection != 0 && run_->if_flag != 0) {
+    MachineGuard machine(machine_lock());
+    if (shared_.split->pic_asks() && shared_.split->acknowledge_pic) {
+      kvm_interrupt interrupt{};
+      interrupt.irq = shared_.split->acknowledge_pic();
+      run_->ready_for_interrupt_injection = 0;  // until the next exit says so again
+      if (const int r = kvm_ioctl(fd_.get(), KVM_INTERRUPT, &interrupt); r < 0)
+        internal_error(str_cat("KVM: KVM_INTERRUPT failed: ", errno_text(-r)));
+    }
+  }
+  run_->request_interrupt_window = shared_.split->pic_asks() ? 1 : 0;
 }
 
 /// -errno, or 0 with an exit to handle.

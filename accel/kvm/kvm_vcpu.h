@@ -15,6 +15,7 @@
 
 #include "accel/accel.h"
 #include "accel/kvm/kvm_gate.h"
+#include "accel/kvm/kvm_split.h"
 #include "accel/kvm/kvm_state.h"
 #include "util/unique_fd.h"
 
@@ -27,6 +28,7 @@ struct KvmShared {
   KvmStateShape shape;
   AccelCallbacks callbacks;
   KvmGate gate;
+  KvmSplitIrqchip* split = nullptr;  ///< null with all or none of the controllers in the kernel
 };
 
 class KvmVcpu final : public Vcpu {
@@ -68,12 +70,14 @@ class KvmVcpu final : public Vcpu {
   bool wait_for_turn();
   void run_job(std::unique_lock<std::mutex>& lock);
   int enter_guest();
+  void offer_pic_interrupt();
   void run_once();
   void finish_exit();
   void handle_exit();
   void handle_io();
   void handle_mmio();
   void handle_system_event();
+  void handle_end_of_interrupt();
   void report_guest(const std::function<void()>& callback);
   void internal_error(const std::string& what);
   void print_internal_error();

@@ -2,6 +2,7 @@
 // APIC, the others the I/O APIC alone. Line 0 is the I/O APIC's input 2 (MADT override).
 #pragma once
 
+#include "accel/irqchip.h"
 #include "hw/core/device.h"
 
 namespace rhea {
@@ -18,6 +19,16 @@ class GsiRouter final : public IrqSink {
  private:
   Device& ioapic_;
   Device *master_ = nullptr, *slave_ = nullptr;
+};
+
+/// The PIC's INT output, where the processor's local APIC is the kernel's.
+class PicOutput final : public IrqSink {
+ public:
+  explicit PicOutput(SplitIrqchip& split) : split_(split) {}
+  void set_irq(int, int level) override { split_.set_pic_output(level); }
+
+ private:
+  SplitIrqchip& split_;
 };
 
 }  // namespace rhea

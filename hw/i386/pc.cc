@@ -69,6 +69,21 @@ uint16_t apic_id_limit(const Accelerator& accel) {
   return static_cast<uint16_t>(limit);
 }
 
+/// The I/O APIC in user space, with local APICs in the kernel.
+void connect_split(Ioapic& ioapic, SplitIrqchip& split) {
+  ioapic.deliver = [&split](const MsiMessage& message) {
+    constexpr uint32_t kMode = 0x700, kExtInt = 0x700;
+    if ((message.data & kMode) == kExtInt) return;  // the PIC reaches the processor by its own line
+    if (Result<> sent = split.send_msi(message); !sent) error_report(sent.error());
+  };
+  ioapic.on_table_change = [&ioapic, &split] {
+    std::array<std::optional<MsiMessage>, SplitIrqchip::kIoapicPins> routes;
+    for (unsigned pin = 0; pin < routes.size(); ++pin) routes[pin] = ioapic.route(pin);
+    if (Result<> set = split.set_ioapic_routes(routes); !set) error_report(set.error());
+  };
+  split.on_end_of_interrupt = [&ioapic](uint8_t vector) { ioapic.end_of_interrupt(vector); };
+}
+
 /// The first device of this class; null if there is none.
 template <class T>
 T* find_device(Object& root) {
@@ -306,7 +321,11 @@ CoResult<> PcMachine::co_build_interrupt_controllers(MachineContext& context) {
     for (int n = 0; n < 24; ++n) gsi_[static_cast<size_t>(n)] = context.accel.gsi(n);
     co_return Result<>();
   }
-  std::function<void(Ioapic&)> wire = [](Ioapic& d) { d.memory = &system_memory(); };
+  SplitIrqchip* split = context.accel.split_irqchip();
+  std::function<void(Ioapic&)> wire = [split](Ioapic& d) {
+    d.memory = &system_memory();
+    if (split != nullptr) connect_split(d, *split);
+  };
   Ioapic* ioapic = co_await or_return(co_await co_add<Ioapic>(context, nullptr, wire, "ioapic"));
   router_ = std::make_unique<GsiRouter>(*ioapic);
   for (int n = 0; n < 24; ++n) gsi_[static_cast<size_t>(n)] = IrqLine(*router_, n);
@@ -317,11 +336,17 @@ CoResult<> PcMachine::co_build_interrupt_controllers(MachineContext& context) {
 CoResult<> PcMachine::co_build_pics(MachineContext& context) {
   if (router_ == nullptr) co_return Result<>();
   IsaBus* isa = &isa_bridge_->isa();
-  std::function<void(I8259&)> wire_master = [](I8259& d) { d.master = true; };
+  if (SplitIrqchip* split = context.accel.split_irqchip()) pic_output_ = std::make_unique<PicOutput>(*split);
+  std::function<void(I8259&)> wire_master = [this](I8259& d) {
+    d.master = true;
+    if (pic_output_ != nullptr) d.output = IrqLine(*pic_output_, 0);
+  };
   I8259* master = co_await or_return(co_await co_add<I8259>(context, isa, wire_master));
   std::function<void(I8259&)> wire_slave = [master](I8259& d) { d.output = master->irq_in(2); };
   I8259* slave = co_await or_return(co_await co_add<I8259>(context, isa, wire_slave));
   master->slave = slave;
+  if (SplitIrqchip* split = context.accel.split_irqchip())
+    split->acknowledge_pic = [master] { return master->acknowledge(); };
   router_->set_pics(*master, *slave);
   co_return Result<>();
 }

@@ -84,7 +84,8 @@ class PcMachine final : public Machine {
   Piix4Pm* pm_ = nullptr;
   Mc146818* rtc_ = nullptr;
   FwCfgIo* fw_cfg_ = nullptr;
-  std::unique_ptr<GsiRouter> router_;  ///< without the kernel's interrupt controllers
+  std::unique_ptr<PicOutput> pic_output_;  ///< with split interrupt controllers
+  std::unique_ptr<GsiRouter> router_;      ///< without the kernel's interrupt controllers
   bool boot_once_ = false, power_on_ = true;
 };
 

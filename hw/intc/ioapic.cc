@@ -70,6 +70,14 @@ void Ioapic::clear() {
 
 void Ioapic::reset() {
   clear();
+  if (on_table_change) on_table_change();
+}
+
+std::optional<MsiMessage> Ioapic::route(unsigned pin) const {
+  constexpr uint64_t kMode = 0x700, kExtInt = 0x700;
+  const uint64_t entry = state.redirection[pin];
+  if ((entry & kMasked) != 0 || (entry & kMode) == kExtInt) return std::nullopt;
+  return message_of(entry);
 }
 
 // --- inputs
@@ -151,11 +159,13 @@ void Ioapic::write_entry(unsigned index, uint32_t value) {
   uint64_t& entry = state.redirection[pin];
   if (index % 2 != 0) {
     entry = (entry & 0xffff'ffff) | (value & kHighDefined) << 32;
+    if (on_table_change) on_table_change();
     return;
   }
   const uint64_t kept = entry & (kReadOnly | kHighDefined << 32);
   entry = kept | (value & kLowDefined & ~kReadOnly);
   const uint32_t bit = 1u << pin;
+  if (on_table_change) on_table_change();
   if ((entry & kLevel) == 0) {
     entry &= ~kRemoteIrr;  // how guests without an EOI register finish a level interrupt
   } else {
@@ -176,7 +186,15 @@ constexpr VMStateField kFields[] = {
            return vmstate_load(kIoapicStateVmState, &static_cast<Ioapic*>(o)->state, in, version);
          },
      .nested = &kIoapicStateVmState}};
-constexpr VMState kVmState{.name = "ioapic", .version = 3, .minimum_version = 1, .fields = kFields};
+constexpr VMState kVmState{.name = "ioapic",
+                           .version = 3,
+                           .minimum_version = 1,
+                           .fields = kFields,
+                           .post_load = [](void* o, int) -> Result<> {
+                             const auto& chip = *static_cast<const Ioapic*>(o);
+                             if (chip.on_table_change) chip.on_table_change();
+                             return {};
+                           }};
 }  // namespace
 
 const VMState* Ioapic::vmstate() const {

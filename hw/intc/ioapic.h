@@ -38,6 +38,10 @@ class Ioapic final : public Device {
   MemoryRegion* memory = nullptr;
   std::function<void(const MsiMessage&)> deliver;
 
+  /// Told when the table has changed: an accelerator that reports ends of interrupts follows it.
+  std::function<void()> on_table_change;
+  /// What input `pin` would send now; empty if it is masked or asks the 8259 for a vector.
+  std::optional<MsiMessage> route(unsigned pin) const;
   /// A local APIC has finished the level-triggered interrupt `vector`.
   void end_of_interrupt(uint8_t vector);
   /// How often each input was raised since the machine was made.

@@ -44,10 +44,11 @@ def report(emulator):
 
 class Report(unittest.TestCase):
     """One boot on two processors; each of the guest's tests is a case here."""
+    EXTRA = ()
 
     @classmethod
     def setUpClass(cls):
-        with guest(cpus=2) as emulator:
+        with guest(cpus=2, extra=cls.EXTRA) as emulator:
             cls.results = report(emulator)
             emulator.console.send("x")
             cls.exit_status = emulator.wait_exit(20)
@@ -65,6 +66,11 @@ def _case(name):
 
 for _name in NAMES:
     setattr(Report, "test_" + _name.replace("-", "_"), _case(_name))
+
+
+class SplitReport(Report):
+    """The same with PIC, I/O APIC and PIT of our own, local APICs of the kernel's."""
+    EXTRA = ("-machine", "kernel-irqchip=split")
 
 
 class Disc(unittest.TestCase):
