@@ -239,4 +239,39 @@ CoResult<DriveInfo*> DriveSet::co_add(Json options, DriveInterface default_inter
   co_return drives_.back().get();
 }
 
+void DriveSet::erase(const DriveInfo* drive) {
+  std::erase_if(drives_, [&](const auto& d) { return d.get() == drive; });
+}
+
+/// What lost its name and then its device.
+void DriveSet::erase_orphans() {
+  std::erase_if(drives_,
+                [](const auto& d) { return d->backend->name().empty() && !d->backend->has_device(); });
+}
+
+CoResult<> DriveSet::co_delete(std::string id) {
+  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+  erase_orphans();
+  BlockBackend* backend = graph_.find_backend(id);
+  if (backend == nullptr)
+    co_return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Device '", id, "' not found");
+  DriveInfo* drive = find(*backend);
+  if (drive == nullptr) co_return fail(ENOTSUP, "Deleting device added with blockdev-add is not supported");
+  if (backend->node() != nullptr) co_await or_return(co_await backend->co_remove(lock));
+  backend->make_anonymous();
+  drive->bus = drive->unit = -1;  // its place is free
+  if (backend->has_device())
+    backend->set_error_policy(BlockErrorPolicy::kReport, BlockErrorPolicy::kReport);
+  else
+    erase(drive);
+  co_return Result<>();
+}
+
+CoResult<> DriveSet::co_forget(DriveInfo& drive) {
+  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+  if (drive.backend->node() != nullptr) co_await or_return(co_await drive.backend->co_remove(lock));
+  erase(&drive);
+  co_return Result<>();
+}
+
 }  // namespace rhea

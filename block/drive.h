@@ -34,6 +34,13 @@ class DriveSet {
   /// absent.
   CoResult<DriveInfo*> co_add(Json options, DriveInterface default_interface);
 
+  /// HMP's drive_del: flushes and lets go of the medium. A drive without a device goes; one with a device
+  /// loses its name, reports errors from now on, and goes with the device. "Device 'ID' not found", "Deleting
+  /// device added with blockdev-add is not supported".
+  CoResult<> co_delete(std::string id);
+  /// Removes a drive that co_add() made and nobody has taken.
+  CoResult<> co_forget(DriveInfo& drive);
+
   /// The drive at a place, null if there is none.
   DriveInfo* find(DriveInterface interface, int bus, int unit) const;
   /// The drive that `backend` belongs to, null if it is none.
@@ -43,6 +50,8 @@ class DriveSet {
 
  private:
   struct Request;
+  void erase(const DriveInfo* drive);
+  void erase_orphans();
   Result<> take_place(Request& request) const;
   Result<std::string> choose_name(Request& request) const;
   CoResult<std::unique_ptr<BlockBackend>> co_make_backend(GraphWriteLock& lock, const Request& request,

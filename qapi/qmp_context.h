@@ -4,6 +4,7 @@
 namespace rhea {
 
 class BlockGraph;      // block/graph: nodes, edges, backends
+class DriveSet;        // block: the drives of -drive
 class ObjectRoot;      // qom: the composition tree and the type registry
 class VmControl;       // system: run state, reset and shutdown requests
 class ChardevSet;      // chardev: the character devices by label
@@ -20,7 +21,8 @@ struct QmpContext {
   ObjectRoot& qom;
   VmControl& vm;
   ChardevSet& chardevs;
-  MonitorSession* session;  ///< null outside a monitor
+  MonitorSession* session;     ///< null outside a monitor
+  DriveSet* drives = nullptr;  ///< null where no drives can be made
 };
 
 }  // namespace rhea

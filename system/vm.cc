@@ -41,6 +41,7 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
       device_context_(loop, virtual_clock(), graph_, chardevs_, this),
       qmp_context_(graph_, qom_root(), *this, chardevs_),
       drives_(graph_) {
+  qmp_context_.drives = &drives_;
   register_block_drivers(graph_);
   actions() = options_.actions;
   set_data_file_finder([this](const std::string& name) { return options_.config.find_data_file(name); });

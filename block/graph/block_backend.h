@@ -66,6 +66,8 @@ class BlockBackend {
   ~BlockBackend();
 
   const std::string& name() const { return name_; }
+  /// Gives the name up: nobody finds it any more, though its device goes on with it. Main loop.
+  void make_anonymous() { name_.clear(); }
   BlockGraph& graph() const { return graph_; }
   /// The node, null without a medium.
   BlockDriverState* node() const { return root_ ? &root_.node() : nullptr; }
@@ -148,7 +150,7 @@ class BlockBackend {
   Result<BlockDriverState*> usable_node();
 
   BlockGraph& graph_;
-  const std::string name_;
+  std::string name_;
   const uint64_t serial_;  ///< unique among the graph's backends, ever
   BdrvChild root_;
   PermPair perms_;

@@ -46,6 +46,7 @@ BlockDriverState* BlockGraph::find_node(std::string_view node_name) const {
 
 BlockBackend* BlockGraph::find_backend(std::string_view name) const {
   if (name.empty()) return nullptr;
+  if (name.empty()) return nullptr;  // those of devices have none
   auto it = std::ranges::find_if(backends_, [&](const BlockBackend* b) { return b->name() == name; });
   return it == backends_.end() ? nullptr : *it;
 }

@@ -22,6 +22,7 @@ CoResult<> co_info_block(HmpCall& call) {
 }  // namespace
 
 void register_block_hmp(HmpRegistry& registry) {
+  register_drive_hmp(registry);
   registry.add(
       {.name = "info block",
        .args = "nodes:-n,verbose:-v,device:B?",

@@ -8,5 +8,7 @@ namespace rhea {
 
 /// Adds info block.
 void register_block_hmp(HmpRegistry& registry);
+/// Adds drive_add and drive_del.
+void register_drive_hmp(HmpRegistry& registry);
 
 }  // namespace rhea

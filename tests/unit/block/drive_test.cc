@@ -128,5 +128,41 @@ TEST_F(Drive, FileIsOpenedForWritingOnlyWhereItMayBe) {
   EXPECT_EQ((*d)->backend->node()->cumulative_perms().perm, blk_perm::kConsistentRead | blk_perm::kWrite);
 }
 
+// S1.7
+TEST_F(Drive, DeletingLetsGoOfTheMedium) {
+  ASSERT_TRUE(add_file(R"("if": "none", "id": "d0")"));
+  EXPECT_EQ(run(drives.co_delete("nosuch")).error().message(), "Device 'nosuch' not found");
+  ASSERT_TRUE(run(drives.co_delete("d0")));
+  EXPECT_TRUE(drives.drives().empty());
+  EXPECT_EQ(graph.find_backend("d0"), nullptr);
+  EXPECT_EQ(run(drives.co_delete("d0")).error().error_class(), ErrorClass::kDeviceNotFound);
+  ASSERT_TRUE(add_file(R"("if": "none", "id": "d0")"));  // name and place are free
+}
+
+TEST_F(Drive, ADeviceKeepsADeletedDriveWithoutAName) {
+  struct Disk final : BlockDevOps {
+  } disk;
+  Result<DriveInfo*> d = add_file(R"("if": "none", "id": "d0", "werror": "stop")");
+  ASSERT_TRUE(d);
+  BlockBackend& backend = *(*d)->backend;
+  ASSERT_TRUE(backend.attach_device(&disk, "disk0", "/machine/disk0"));
+  ASSERT_TRUE(run(drives.co_delete("d0")));
+  EXPECT_EQ(backend.name(), "");
+  EXPECT_EQ(backend.node(), nullptr);
+  EXPECT_EQ(backend.on_write_error(), BlockErrorPolicy::kReport);
+  EXPECT_EQ(graph.find_backend(""), nullptr);
+  ASSERT_TRUE(add_file(R"("if": "none", "id": "d0")"));
+  backend.detach_device();
+  ASSERT_TRUE(run(drives.co_delete("d0")));  // takes the orphan along
+  EXPECT_TRUE(drives.drives().empty());
+}
+
+TEST_F(Drive, WhatNobodyTookIsForgotten) {
+  Result<DriveInfo*> d = add_file(R"("if": "ide")");
+  ASSERT_TRUE(d);
+  ASSERT_TRUE(run(drives.co_forget(**d)));
+  EXPECT_TRUE(drives.drives().empty());
+}
+
 }  // namespace
 }  // namespace rhea
