@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "block/cache_mode.h"
 #include "block/graph/open.h"
 #include "util/log.h"
 
@@ -11,15 +12,6 @@ namespace rhea {
 namespace {
 constexpr std::array<std::string_view, 9> kInterfaceNames = {"none", "ide", "scsi",   "floppy", "pflash",
                                                              "mtd",  "sd",  "virtio", "xen"};
-
-struct CacheMode {
-  std::string_view name;
-  bool writeback, direct, no_flush;
-};
-constexpr CacheMode kCacheModes[] = {
-    {"none", true, true, false},        {"off", true, true, false},
-    {"directsync", false, true, false}, {"writethrough", false, false, false},
-    {"writeback", true, false, false},  {"unsafe", true, false, true}};
 }  // namespace
 
 std::string_view drive_interface_name(DriveInterface i) {
@@ -83,11 +75,10 @@ Result<> DriveSet::Request::take_kind(DriveInterface default_interface) {
 
 Result<> DriveSet::Request::take_cache() {
   if (const auto mode = TRY(own_string("cache"))) {
-    const auto* it = std::ranges::find(kCacheModes, *mode, &CacheMode::name);
-    if (it == std::end(kCacheModes)) return fail(EINVAL, "invalid cache option");
-    writeback = it->writeback;
-    options.set_default("cache.direct", it->direct, OptionOrigin::kExplicit);
-    options.set_default("cache.no-flush", it->no_flush, OptionOrigin::kExplicit);
+    const CacheMode cache = TRY(parse_cache_mode(*mode));
+    writeback = cache.writeback;
+    options.set_default("cache.direct", cache.direct, OptionOrigin::kExplicit);
+    options.set_default("cache.no-flush", cache.no_flush, OptionOrigin::kExplicit);
   }
   writeback = TRY(own_bool("cache.writeback")).value_or(writeback);
   return {};

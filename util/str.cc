@@ -1,5 +1,8 @@
 #include "util/str.h"
 
+#include <cstdio>
+#include <iterator>
+
 #include <cmath>
 
 namespace rhea {
@@ -88,6 +91,16 @@ bool parse_size(std::string_view text, uint64_t& out, char default_suffix) {
   if (shift < 0 || (fraction != 0 && shift == 0) || (shift != 0 && whole >> (64 - shift) != 0)) return false;
   out = (whole << shift) + static_cast<uint64_t>(std::llround(std::ldexp(fraction, shift)));
   return out >= whole;
+}
+
+std::string size_text(uint64_t bytes) {
+  static constexpr const char* kUnits[] = {"", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1000 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g %sB", value, kUnits[unit]);
+  return text;
 }
 
 }  // namespace rhea

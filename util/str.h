@@ -58,4 +58,7 @@ bool parse_i64(std::string_view text, int64_t& out);
 /// (powers of 1024), or a 0x number. `default_suffix` multiplies where no suffix stands ('B' or 'M').
 bool parse_size(std::string_view text, uint64_t& out, char default_suffix = 'B');
 
+/// "1.5 GiB": three digits, as people read sizes.
+std::string size_text(uint64_t bytes);
+
 }  // namespace rhea

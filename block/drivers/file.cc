@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "block/drivers/create_options.h"
 #include "block/drivers/drivers.h"
 #include "block/drivers/file_locks.h"
 #include "block/graph/aligned_buffer.h"
@@ -243,9 +244,16 @@ CoResult<uint64_t> FileNode::co_getlength() {
   co_return co_await thread_pool().co_run(work);
 }
 
-CoResult<> FileNode::co_truncate(uint64_t bytes) {
+CoResult<> FileNode::co_truncate(uint64_t bytes, Preallocation how) {
+  if (how == Preallocation::kMetadata) co_return fail(ENOTSUP, "Unsupported preallocation mode 'metadata'");
   auto work = [&]() -> Result<> {
     if (is_block_device_) return fail(ENOTSUP, "Cannot resize device files");
+    const off_t now = ::lseek(fd_.get(), 0, SEEK_END);
+    if (how != Preallocation::kOff && now >= 0 && static_cast<uint64_t>(now) < bytes) {
+      const int error = ::posix_fallocate(fd_.get(), now, static_cast<off_t>(bytes) - now);
+      if (error != 0) return fail_errno(error, "Could not preallocate data");
+      return {};
+    }
     if (::ftruncate(fd_.get(), static_cast<off_t>(bytes)) != 0)
       return fail_errno(errno, "Failed to resize file");
     return {};
@@ -311,6 +319,8 @@ const BlockDriver kFileDriver = {
     .protocol_name = "file",
     .parse_filename = parse_file_filename,
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<FileNode>(); },
+    .create_options = kFileCreateOptions,
+    .co_create = co_create_file,
 };
 
 }  // namespace rhea

@@ -32,7 +32,7 @@ class FileNode : public BlockDriverState {
   CoResult<BlockStatus> co_block_status(ByteRange range) override;
   bool grows_by_writing() const override { return !is_block_device_; }
   CoResult<uint64_t> co_getlength() override;
-  CoResult<> co_truncate(uint64_t bytes) override;
+  CoResult<> co_truncate(uint64_t bytes, Preallocation how) override;
   CoResult<uint64_t> co_allocated_size() override;
   CoResult<> co_invalidate_cache() override;
 

@@ -3,6 +3,7 @@
 #include <linux/cdrom.h>
 #include <sys/ioctl.h>
 
+#include "block/drivers/create_options.h"
 #include "block/drivers/drivers.h"
 #include "block/drivers/file.h"
 
@@ -68,6 +69,8 @@ const BlockDriver kHostDeviceDriver = {
     .probe_device = probe_host_device,
     .parse_filename = [](const std::string& f, OptionTree& o) { return strip("host_device:", f, o); },
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<HostDeviceNode>(); },
+    .create_options = kFileCreateOptions,
+    .co_create = co_create_file,
 };
 
 const BlockDriver kHostCdromDriver = {

@@ -1,6 +1,7 @@
 // raw: shows bytes [offset, offset + size) of its child, by default all of them, as a whole disk.
 #include <array>
 
+#include "block/drivers/create_options.h"
 #include "block/drivers/drivers.h"
 #include "block/graph/node_opener.h"
 
@@ -62,11 +63,11 @@ class RawNode final : public BlockDriverState {
     const uint64_t whole = file_.node().total_bytes();
     co_return whole > offset_ ? whole - offset_ : 0;
   }
-  CoResult<> co_truncate(uint64_t bytes) override {
+  CoResult<> co_truncate(uint64_t bytes, Preallocation how) override {
     if (has_size_) co_return fail(ENOTSUP, "Cannot resize fixed-size raw disks");
     if (bytes > kMaxNodeBytes - offset_) co_return fail(EINVAL, "Disk size too large for the chosen offset");
     BlockDriverState& file = file_.node();
-    co_await or_return(co_await file.co_truncate(bytes + offset_));
+    co_await or_return(co_await file.co_truncate(bytes + offset_, how));
     co_return co_await file.co_refresh_length();
   }
 
@@ -111,6 +112,8 @@ const BlockDriver kRawDriver = {
     // Anything can be a raw image, so anything else that is recognised goes first.
     .probe = [](std::span<const uint8_t>) { return 1; },
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<RawNode>(); },
+    .create_options = kRawCreateOptions,
+    .co_create = co_create_raw,
 };
 
 }  // namespace rhea

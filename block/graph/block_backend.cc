@@ -177,10 +177,10 @@ CoResult<BlockStatus> BlockBackend::co_block_status(ByteRange range) {
   co_return co_await co_node_block_status(*bs, range);
 }
 
-CoResult<> BlockBackend::co_truncate(uint64_t bytes) {
+CoResult<> BlockBackend::co_truncate(uint64_t bytes, Preallocation how) {
   RequestGate::Pass pass = co_await gate_->co_enter();
   BlockDriverState* bs = co_await or_return(usable_node());
-  co_return co_await co_node_truncate(*bs, bytes);
+  co_return co_await co_node_truncate(*bs, bytes, how);
 }
 
 Result<uint64_t> BlockBackend::getlength() const {

@@ -113,7 +113,7 @@ class BlockBackend {
   CoResult<> co_pwrite_compressed(ByteRange range, IoVector iov);
   CoResult<BlockStatus> co_block_status(ByteRange range);
   /// A new length; ENOTSUP where the image or its storage cannot.
-  CoResult<> co_truncate(uint64_t bytes);
+  CoResult<> co_truncate(uint64_t bytes, Preallocation how = Preallocation::kOff);
   /// Bytes; ENOMEDIUM without a medium.
   Result<uint64_t> getlength() const;
   /// Waits until this backend's requests have ended; new ones wait meanwhile.

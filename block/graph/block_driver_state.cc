@@ -161,12 +161,35 @@ CoResult<> BlockDriverState::co_flush() {
 CoResult<BlockStatus> BlockDriverState::co_block_status(ByteRange range) {
   co_return BlockStatus{.bytes = range.bytes};
 }
-CoResult<> BlockDriverState::co_truncate(uint64_t) {
+CoResult<> BlockDriverState::co_truncate(uint64_t, Preallocation) {
   co_return fail(ENOTSUP, "Image format driver does not support resize");
 }
 CoResult<uint64_t> BlockDriverState::co_allocated_size() {
   if (!file_) co_return fail(ENOTSUP, "Driver '", driver().name, "' does not know its allocated size");
   co_return co_await file_.node().co_allocated_size();
+}
+
+CoResult<ImageDetails> BlockDriverState::co_details() {
+  co_return ImageDetails{};
+}
+CoResult<CheckResult> BlockDriverState::co_check(CheckOptions) {
+  co_return fail(ENOTSUP, "This image format does not support checks");
+}
+CoResult<> BlockDriverState::co_snapshot_create(SnapshotInfo) {
+  co_return fail(ENOTSUP, "Block format '", driver().name, "' does not support internal snapshots");
+}
+CoResult<> BlockDriverState::co_snapshot_apply(const std::string&) {
+  co_return fail(ENOTSUP, "Block format '", driver().name, "' does not support internal snapshots");
+}
+CoResult<> BlockDriverState::co_snapshot_load(const std::string&) {
+  co_return fail(ENOTSUP, "Block format '", driver().name, "' does not support internal snapshots");
+}
+CoResult<> BlockDriverState::co_snapshot_delete(const std::string&) {
+  co_return fail(ENOTSUP, "Block format '", driver().name, "' used by device '", name(),
+                 "' does not support internal snapshot deletion");
+}
+CoResult<> BlockDriverState::co_change_backing_name(BackingName) {
+  co_return fail(ENOTSUP, "Block format '", driver().name, "' knows no backing files");
 }
 
 CoResult<> BlockDriverState::co_invalidate_cache() {

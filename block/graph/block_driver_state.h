@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "block/graph/image_ops.h"
 #include "block/graph/options.h"
 #include "block/graph/range_lock.h"
 #include "block/graph/types.h"
@@ -169,11 +170,26 @@ class BlockDriverState {
   virtual CoResult<BlockStatus> co_block_status(ByteRange range);
   /// Bytes; need not be whole sectors.
   virtual CoResult<uint64_t> co_getlength() = 0;
-  virtual CoResult<> co_truncate(uint64_t bytes);
+  /// What is new reads as zeroes.
+  virtual CoResult<> co_truncate(uint64_t bytes, Preallocation how);
   /// Bytes the image takes on its storage; ENOTSUP where nobody knows.
   virtual CoResult<uint64_t> co_allocated_size();
   /// Forgets what is cached: another host has had the image.
   virtual CoResult<> co_invalidate_cache();
+
+  // --- Driver operations: the image as a whole. Main loop, nothing else in flight but for co_details().
+  virtual CoResult<ImageDetails> co_details();
+  /// ENOTSUP: the format has nothing to check.
+  virtual CoResult<CheckResult> co_check(CheckOptions options);
+  /// `snapshot` has name, dates and machine state; the id is the format's to give.
+  virtual CoResult<> co_snapshot_create(SnapshotInfo snapshot);
+  virtual CoResult<> co_snapshot_apply(const std::string& id);
+  /// Shows a snapshot's content for reading, as long as the node is open; the image must be open for reading
+  /// only.
+  virtual CoResult<> co_snapshot_load(const std::string& id);
+  virtual CoResult<> co_snapshot_delete(const std::string& id);
+  /// Changes what the image says about its backing file; empty: none.
+  virtual CoResult<> co_change_backing_name(BackingName name);
 
   // --- Driver operations: removable media behind the node.
   virtual bool is_inserted() const { return !file_ || file_.node().is_inserted(); }
@@ -260,6 +276,10 @@ struct BlockDriver {
   /// Splits a file name into options, which it adds to `options`.
   Result<> (*parse_filename)(const std::string& filename, OptionTree& options) = nullptr;
   std::unique_ptr<BlockDriverState> (*make)() = nullptr;
+  /// What co_create() takes, in the order people see it; empty: images of this kind cannot be made.
+  std::span<const CreateOption> create_options = {};
+  /// Makes an image; takes its options out of `options`.
+  CoResult<> (*co_create)(BlockGraph& graph, const std::string& filename, OptionTree& options) = nullptr;
 };
 
 }  // namespace rhea

@@ -252,14 +252,25 @@ CoResult<BlockStatus> co_node_block_status(BlockDriverState& bs, ByteRange range
   range.bytes = std::min(range.bytes, end - range.offset);
   BlockStatus s = co_await or_return(co_await bs.co_block_status(range));
   s.bytes = std::clamp<uint64_t>(s.bytes, 1, range.bytes);
+  // Data that the storage below knows to be a hole.
+  if (s.data && !s.zero && s.offset_valid && s.host_node != nullptr && s.host_node != &bs) {
+    const ByteRange host(s.host_offset, s.bytes);
+    Result<BlockStatus> below = co_await co_node_block_status(*s.host_node, host);
+    if (below && below->bytes != 0 && (below->zero || below->bytes < s.bytes)) {
+      s.bytes = std::min(s.bytes, below->bytes);
+      s.zero = below->zero;
+    } else if (below && below->bytes == 0) {  // behind the end of the storage
+      s.zero = true;
+    }
+  }
   co_return s;
 }
 
-CoResult<> co_node_truncate(BlockDriverState& bs, uint64_t bytes) {
+CoResult<> co_node_truncate(BlockDriverState& bs, uint64_t bytes, Preallocation how) {
   if (bs.read_only()) co_return fail(EACCES, "Image is read-only");
   if (bytes > kMaxNodeBytes)
     co_return fail(EFBIG, "Required size too big, it must be at most ", kMaxNodeBytes);
-  co_await or_return(co_await bs.co_truncate(bytes));
+  co_await or_return(co_await bs.co_truncate(bytes, how));
   co_return co_await bs.co_refresh_length();
 }
 

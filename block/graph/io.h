@@ -21,6 +21,7 @@ CoResult<> co_node_pdiscard(BlockDriverState& bs, ByteRange range);
 CoResult<> co_node_flush(BlockDriverState& bs);
 /// Status of the run that starts at range.offset, at most range.bytes long.
 CoResult<BlockStatus> co_node_block_status(BlockDriverState& bs, ByteRange range);
-CoResult<> co_node_truncate(BlockDriverState& bs, uint64_t bytes);
+/// `how`: whether what is new gets its space at once (growing only).
+CoResult<> co_node_truncate(BlockDriverState& bs, uint64_t bytes, Preallocation how = Preallocation::kOff);
 
 }  // namespace rhea

@@ -1,20 +1,8 @@
 #include "block/qmp/info_block.h"
 
-#include <cstdio>
-
 #include "qapi/visit.h"
 
 namespace rhea {
-
-std::string size_text(uint64_t bytes) {
-  static constexpr const char* kUnits[] = {"", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
-  double value = static_cast<double>(bytes);
-  size_t unit = 0;
-  for (; value >= 1000 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g %sB", value, kUnits[unit]);
-  return text;
-}
 
 namespace {
 

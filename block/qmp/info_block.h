@@ -19,7 +19,4 @@ struct InfoBlockRequest {
 std::string info_block_text(const InfoBlockRequest& request, const std::vector<BlockInfo>& drives,
                             const std::vector<BlockDeviceInfo>& nodes);
 
-/// "1.5 MiB": three digits, with the unit that leaves less than 1000.
-std::string size_text(uint64_t bytes);
-
 }  // namespace rhea

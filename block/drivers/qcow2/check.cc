@@ -1,6 +1,7 @@
 #include "block/drivers/qcow2/check.h"
 
 #include <algorithm>
+#include <map>
 
 #include "block/drivers/qcow2/snapshot.h"
 #include "block/graph/block_graph.h"

@@ -260,6 +260,37 @@ CoResult<BlockStatus> Qcow2Node::co_block_status(ByteRange range) {
 
 // --- Size.
 
+CoResult<> Qcow2Node::co_preallocate(uint64_t from, uint64_t to, Preallocation how) {
+  for (uint64_t at = image_.cluster_floor(from); at < to;) {
+    WritePlan plan;
+    const ByteRange rest(at, image_.cluster_ceil(to) - at);
+    auto settle = [&] { return image_.plan_write(rest, plan); };
+    co_await or_return(co_await image_.co_step<void>(settle));
+    Result<> done;
+    if (plan.allocates) {
+      const ByteRange host(plan.host, plan.clusters.bytes);
+      if (how != Preallocation::kMetadata || !plan.fresh) {
+        done = co_await image_.data_child().co_pwrite_zeroes(host, false);
+      } else {  // the file only has to be that long
+        uint8_t last[512] = {};
+        const IoVector view(last, sizeof last);
+        done =
+            co_await image_.data_child().co_pwritev(ByteRange(host.end() - sizeof last, sizeof last), view);
+      }
+      auto enter = [&] { return image_.link(plan); };
+      if (done) done = co_await image_.co_step<void>(enter);
+    }
+    {
+      std::lock_guard lock(image_.mutex());
+      image_.end_plan(plan, !done.has_value());
+    }
+    co_await or_return(std::move(done));
+    co_await or_return(co_await image_.co_relieve());
+    at = plan.clusters.end();
+  }
+  co_return co_await image_.co_checkpoint(true);
+}
+
 CoResult<> Qcow2Node::co_shrink(uint64_t bytes) {
   const uint64_t first = image_.cluster_ceil(bytes), end = image_.cluster_ceil(image_.header().virtual_bytes);
   for (uint64_t at = first; at < end;) {
@@ -271,7 +302,7 @@ CoResult<> Qcow2Node::co_shrink(uint64_t bytes) {
   co_return Result<>();
 }
 
-CoResult<> Qcow2Node::co_truncate(uint64_t bytes) {
+CoResult<> Qcow2Node::co_truncate(uint64_t bytes, Preallocation how) {
   Header& h = image_.header();
   if (bytes % kSectorBytes != 0) co_return fail(EINVAL, "The new size must be a multiple of ", kSectorBytes);
   if (h.snapshots != 0 && h.version < 3)
@@ -289,6 +320,13 @@ CoResult<> Qcow2Node::co_truncate(uint64_t bytes) {
     h.virtual_bytes = before;
     co_return Failure(std::move(written).error().prepend("Failed to update the image size: "));
   }
+  if (bytes > before && backing_ && backing_.node().total_bytes() > before) {  // it must not show through
+    co_await or_return(co_await co_refresh_length());
+    const ByteRange fresh(before, std::min(bytes, backing_.node().total_bytes()) - before);
+    co_await or_return(co_await co_node_pwrite_zeroes(*this, fresh, false));
+  }
+  if (bytes > before && how != Preallocation::kOff)
+    co_await or_return(co_await co_preallocate(before, bytes, how));
   co_return co_await image_.co_flush_children();
 }
 

@@ -22,7 +22,18 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_flush() override;
   CoResult<BlockStatus> co_block_status(ByteRange range) override;
   CoResult<uint64_t> co_getlength() override { co_return image_.header().virtual_bytes; }
-  CoResult<> co_truncate(uint64_t bytes) override;
+  CoResult<> co_truncate(uint64_t bytes, Preallocation how) override;
+
+  /// Gives the clusters of [from, to) a place in the file; they read as before. kFalloc and kFull: with its
+  /// space.
+  CoResult<> co_preallocate(uint64_t from, uint64_t to, Preallocation how);
+  CoResult<ImageDetails> co_details() override;
+  CoResult<CheckResult> co_check(CheckOptions options) override;
+  CoResult<> co_snapshot_create(SnapshotInfo snapshot) override;
+  CoResult<> co_snapshot_apply(const std::string& id) override;
+  CoResult<> co_snapshot_load(const std::string& id) override;
+  CoResult<> co_snapshot_delete(const std::string& id) override;
+  CoResult<> co_change_backing_name(BackingName name) override;
 
   Image& image() { return image_; }
 

@@ -1,6 +1,7 @@
 // Opening a qcow2 image: its options, its header, its external data file.
 #include <algorithm>
 
+#include "block/drivers/create_options.h"
 #include "block/drivers/drivers.h"
 #include "block/drivers/qcow2/node.h"
 #include "block/graph/block_graph.h"
@@ -111,6 +112,8 @@ const BlockDriver kQcow2Driver = {
           return load_be<uint32_t>(&head[4]) >= 2 ? 100 : 0;
         },
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<qcow2::Qcow2Node>(); },
+    .create_options = kQcow2CreateOptions,
+    .co_create = co_create_qcow2,
 };
 
 }  // namespace rhea

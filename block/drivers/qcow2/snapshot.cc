@@ -322,6 +322,18 @@ CoResult<> co_apply_snapshot(Image& image, const Snapshot& s) {
   co_return co_await co_refresh_copied(image);
 }
 
+CoResult<> co_show_snapshot(Image& image, const Snapshot& s) {
+  const Header& h = image.header();
+  std::vector<uint64_t> l1 = co_await or_return(co_await co_read_l1(image, s.l1_offset, s.l1_entries));
+  if (l1.size() < (s.disk_bytes + h.l2_span() - 1) / h.l2_span())
+    co_return fail(EINVAL, "The snapshot's L1 table is too small");
+  std::lock_guard lock(image.mutex());
+  image.l1() = std::move(l1);
+  image.header().virtual_bytes = s.disk_bytes;
+  image.drop_l2_cache();
+  co_return Result<>();
+}
+
 CoResult<> co_delete_snapshot(Image& image, const std::string& id) {
   const Header& h = image.header();
   std::vector<Snapshot> all = co_await or_return(co_await co_read_snapshots(image));

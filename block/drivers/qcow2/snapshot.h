@@ -27,6 +27,8 @@ CoResult<std::vector<Snapshot>> co_read_snapshots(Image& image);
 CoResult<> co_create_snapshot(Image& image, Snapshot snapshot);
 /// The image becomes what it was. Nothing may be in flight.
 CoResult<> co_apply_snapshot(Image& image, const Snapshot& snapshot);
+/// What is read is the snapshot; the file stays as it is.
+CoResult<> co_show_snapshot(Image& image, const Snapshot& snapshot);
 CoResult<> co_delete_snapshot(Image& image, const std::string& id);
 
 }  // namespace rhea::qcow2

@@ -56,20 +56,20 @@ class Qcow2Test : public GraphTest {
     TRY(run(backend_->co_preadv({offset, bytes}, IoVector(out.data(), bytes))));
     return out;
   }
-  qcow2::CheckResult check(bool fix_leaks = false, bool fix_errors = false, std::string* said = nullptr) {
-    qcow2::CheckOptions options{fix_leaks, fix_errors, [said](const std::string& line) {
+  CheckResult check(bool fix_leaks = false, bool fix_errors = false, std::string* said = nullptr) {
+    CheckOptions options{fix_leaks, fix_errors, [said](const std::string& line) {
                                   if (said != nullptr) *said += line + "\n";
                                 }};
-    Result<qcow2::CheckResult> r = run(qcow2::co_check(image(), options));
+    Result<CheckResult> r = run(qcow2::co_check(image(), options));
     EXPECT_TRUE(r) << r.error().message();
-    return r.value_or(qcow2::CheckResult{});
+    return r.value_or(CheckResult{});
   }
   /// Everything that is in memory is written, and every count and flag is right.
   void expect_clean() {
     ASSERT_TRUE(run(image().co_checkpoint(true)));
     ASSERT_TRUE(run(image().co_checkpoint(true)));  // counts that the first one let go down
     std::string said;
-    const qcow2::CheckResult r = check(false, false, &said);
+    const CheckResult r = check(false, false, &said);
     EXPECT_EQ(r.corruptions + r.leaks + r.check_errors, 0u) << said.substr(0, 600);
   }
   void TearDown() override { detach(); }

@@ -1,0 +1,110 @@
+// New files, and raw images in them.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "block/drivers/create_options.h"
+#include "block/drivers/drivers.h"
+#include "block/graph/node_opener.h"
+#include "util/thread_pool.h"
+#include "util/unique_fd.h"
+
+namespace rhea {
+
+namespace {
+
+struct FileRequest {
+  std::string path;
+  uint64_t bytes = 0;
+  uint64_t extent_size_hint = 0;
+  Preallocation preallocation = Preallocation::kOff;
+  bool nocow = false;
+};
+
+Result<> write_all_zeroes(int fd, uint64_t bytes) {
+  const std::vector<char> zeroes(1u << 20);
+  for (uint64_t done = 0; done < bytes;) {
+    const ssize_t n =
+        pwrite(fd, zeroes.data(), std::min<uint64_t>(zeroes.size(), bytes - done), static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return fail_errno(n < 0 ? errno : EIO, "Could not write zeros for preallocation");
+    done += static_cast<uint64_t>(n);
+  }
+  return fsync(fd) == 0 ? Result<>() : Result<>(fail_errno(errno, "Could not flush file to disk"));
+}
+
+/// Pool thread: opening and preallocating may take long.
+Result<> make_file(const FileRequest& r) {
+  constexpr mode_t kMode = 0644;
+  const UniqueFd fd(open(r.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kMode));
+  if (!fd) return fail_errno(errno, "Could not create '", r.path, "'");
+  struct stat st = {};
+  if (fstat(fd.get(), &st) != 0) return fail_errno(errno, "Could not create '", r.path, "'");
+  if (!S_ISREG(st.st_mode)) return {};  // a device keeps its length
+  if (r.nocow) {
+    int attributes =
+        0;  // only an empty file can become one that is not copied on write; elsewhere it means nothing
+    if (ftruncate(fd.get(), 0) == 0 && ioctl(fd.get(), FS_IOC_GETFLAGS, &attributes) == 0) {
+      attributes |= FS_NOCOW_FL;
+      std::ignore = ioctl(fd.get(), FS_IOC_SETFLAGS, &attributes);
+    }
+  }
+  if (ftruncate(fd.get(), 0) != 0) return fail_errno(errno, "Could not resize file");
+  if (r.preallocation == Preallocation::kFull) return write_all_zeroes(fd.get(), r.bytes);
+  if (r.preallocation == Preallocation::kFalloc && r.bytes != 0) {
+    const int error = posix_fallocate(fd.get(), 0, static_cast<off_t>(r.bytes));
+    if (error != 0) return fail_errno(error, "Could not preallocate data for the new file");
+    return {};
+  }
+  if (ftruncate(fd.get(), static_cast<off_t>(r.bytes)) != 0)
+    return fail_errno(errno, "Could not resize file");
+  return {};
+}
+
+}  // namespace
+
+CoResult<> co_create_file(BlockGraph&, const std::string& filename, OptionTree& options) {
+  FileRequest r;
+  r.path = filename.starts_with("file:") ? filename.substr(5) : filename;
+  r.bytes = (co_await or_return(options.take_size("size"))).value_or(0);
+  r.nocow = (co_await or_return(options.take_bool("nocow"))).value_or(false);
+  r.extent_size_hint = (co_await or_return(options.take_size("extent_size_hint"))).value_or(0);
+  const std::string how = (co_await or_return(options.take_string("preallocation"))).value_or("off");
+  r.preallocation = co_await or_return(parse_preallocation(how));
+  if (r.preallocation == Preallocation::kMetadata)
+    co_return fail(EINVAL, "Unsupported preallocation mode 'metadata'");
+  auto work = [&] { return make_file(r); };
+  co_return co_await thread_pool().co_run(work);
+}
+
+/// A raw image is a file as long as the disk.
+CoResult<> co_create_raw(BlockGraph& graph, const std::string& filename, OptionTree& options) {
+  const uint64_t bytes = (co_await or_return(options.take_size("size"))).value_or(0);
+  options.set("size", bytes / kSectorBytes * kSectorBytes == bytes
+                          ? bytes
+                          : (bytes / kSectorBytes + 1) * kSectorBytes);
+  co_return co_await co_create_protocol(graph, filename, options);
+}
+
+CoResult<> co_create_protocol(BlockGraph& graph, const std::string& filename, OptionTree& options) {
+  const BlockDriver* d = co_await or_return(protocol_of(graph, filename));
+  if (d->co_create == nullptr)
+    co_return fail(ENOTSUP, "Protocol driver '", d->name, "' does not support image creation");
+  co_return co_await d->co_create(graph, filename, options);
+}
+
+Result<const BlockDriver*> protocol_of(BlockGraph& graph, const std::string& filename) {
+  struct stat st = {};
+  const bool there = stat(filename.c_str(), &st) == 0;
+  if (there && (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)))
+    if (const BlockDriver* d = graph.find_driver("host_device")) return d;
+  const std::string_view prefix = protocol_prefix(filename);
+  if (prefix.empty()) return graph.find_driver("file");
+  for (const BlockDriver* d : graph.drivers())
+    if (d->protocol_name == prefix) return d;
+  return fail(EINVAL, "Unknown protocol '", prefix, "'");
+}
+
+}  // namespace rhea

@@ -1,0 +1,112 @@
+// Making a qcow2 image from its -o options: the storage, the empty image, what is allocated beforehand.
+#include "block/drivers/create_options.h"
+#include "block/drivers/qcow2/create.h"
+#include "block/drivers/qcow2/node.h"
+#include "block/graph/open.h"
+
+namespace rhea {
+
+namespace {
+
+using qcow2::CreateOptions;
+
+constexpr PermPair kCreator{blk_perm::kConsistentRead | blk_perm::kWrite | blk_perm::kResize, blk_perm::kAll};
+
+Result<CreateOptions> take(OptionTree& options) {
+  CreateOptions o;
+  o.virtual_bytes = TRY(options.take_size("size")).value_or(0);
+  o.virtual_bytes = (o.virtual_bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
+  o.cluster_bytes = TRY(options.take_size("cluster_size")).value_or(65536);
+  o.refcount_bits = static_cast<uint32_t>(
+      std::min<uint64_t>(TRY(options.take_number("refcount_bits")).value_or(16), UINT32_MAX));
+  o.lazy_refcounts = TRY(options.take_bool("lazy_refcounts")).value_or(false);
+  o.extended_l2 = TRY(options.take_bool("extended_l2")).value_or(false);
+  o.backing_file = TRY(options.take_string("backing_file")).value_or("");
+  o.backing_format = TRY(options.take_string("backing_fmt")).value_or("");
+  const auto data_file = TRY(options.take_string("data_file"));
+  o.has_data_file = data_file.has_value();
+  o.data_file = data_file.value_or("");
+  o.data_file_raw = TRY(options.take_bool("data_file_raw")).value_or(false);
+  const std::string compat = TRY(options.take_string("compat")).value_or("1.1");
+  if (compat == "0.10" || compat == "v2")
+    o.version = 2;
+  else if (compat != "1.1" && compat != "v3")
+    return fail(EINVAL, "Invalid parameter '", compat, "'");
+  const std::string how = TRY(options.take_string("compression_type")).value_or("zlib");
+  if (how == "zstd")
+    o.compression = qcow2::Compression::kZstd;
+  else if (how != "zlib")
+    return fail(EINVAL, "Invalid parameter '", how, "'");
+  return o;
+}
+
+/// Runs `work` with a backend on a node just opened, and closes that again.
+template <class F>
+CoResult<> co_with_backend(BlockGraph& graph, OptionTree options, std::string filename, F& work) {
+  Result<> done;
+  {
+    OpenRequest request(std::move(options), std::move(filename));
+    NodeRef node = co_await or_return(co_await co_open_node(graph, std::move(request)));
+    BlockBackend backend(graph, "", kCreator);
+    {
+      GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
+      co_await or_return(co_await backend.co_insert(lock, *node));
+    }
+    done = co_await work(backend);
+    GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
+    co_await or_return(co_await backend.co_remove(lock));
+  }
+  GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
+  co_await or_return(co_await graph.co_reap(lock));
+  co_return done;
+}
+
+struct WriteEmptyImage {
+  CreateOptions options;
+  CoResult<> operator()(BlockBackend& file) { return qcow2::co_create_image(file, options); }
+};
+
+/// Gives every guest cluster a place; what is there reads as zeroes.
+struct Preallocate {
+  Preallocation how;
+  CoResult<> operator()(BlockBackend& disk) {
+    return static_cast<qcow2::Qcow2Node*>(disk.node())->co_preallocate(0, disk.node()->total_bytes(), how);
+  }
+};
+
+}  // namespace
+
+CoResult<> co_create_qcow2(BlockGraph& graph, const std::string& filename, OptionTree& options) {
+  CreateOptions o = co_await or_return(take(options));
+  const std::string how = (co_await or_return(options.take_string("preallocation"))).value_or("off");
+  const Preallocation preallocation = co_await or_return(parse_preallocation(how));
+  co_await or_return(qcow2::check_create_options(o));
+  if (preallocation != Preallocation::kOff && !o.backing_file.empty() && !o.extended_l2)
+    co_return fail(
+        EINVAL, "Backing file and preallocation can only be used at the same time if extended_l2 is enabled");
+  if (o.has_data_file) {
+    OptionTree data;
+    data.set("size", o.data_file_raw ? o.virtual_bytes : uint64_t{0});
+    co_await or_return(co_await co_create_protocol(graph, o.data_file, data));
+  }
+  OptionTree below;
+  for (const OptionTree::Entry& e : options.entries())
+    if (!e.consumed) below.set(e.key, e.value);
+  co_await or_return(co_await co_create_protocol(graph, filename, below));
+  for (const OptionTree::Entry& e : below.entries())
+    if (e.consumed) std::ignore = options.take_string(e.key);
+  const uint64_t bytes = o.virtual_bytes;
+  WriteEmptyImage write{std::move(o)};
+  OptionTree plain;
+  const BlockDriver* protocol = co_await or_return(protocol_of(graph, filename));
+  plain.set("driver", protocol->name);
+  co_await or_return(co_await co_with_backend(graph, std::move(plain), filename, write));
+  if (preallocation == Preallocation::kOff || bytes == 0) co_return Result<>();
+  Preallocate fill{preallocation};
+  OptionTree image;
+  image.set("driver", "qcow2");
+  image.set("backing", Json());
+  co_return co_await co_with_backend(graph, std::move(image), filename, fill);
+}
+
+}  // namespace rhea

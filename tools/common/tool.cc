@@ -1,0 +1,93 @@
+#include "tools/common/tool.h"
+
+#include "block/cache_mode.h"
+#include "block/drivers/drivers.h"
+#include "block/graph/open.h"
+#include "util/keyval.h"
+#include "util/log.h"
+
+namespace rhea {
+
+ToolImage::ToolImage(Tool& tool, std::string name, NodeRef, PermPair perms)
+    : tool_(tool), name_(std::move(name)), backend_(tool.graph(), "", perms) {}
+
+ToolImage::~ToolImage() {
+  Result<> closed = tool_.run(tool_.co_remove(backend_));
+  if (!closed) error_report(closed.error());
+}
+
+Result<std::unique_ptr<Tool>> Tool::create() {
+  std::unique_ptr<AioContext> loop = TRY(AioContext::create("main"));
+  std::unique_ptr<Tool> tool(new Tool(std::move(loop)));
+  register_block_drivers(tool->graph_);
+  return tool;
+}
+
+Tool::~Tool() {
+  std::ignore = run(graph_.co_shutdown());
+}
+
+CoResult<> Tool::co_insert(ToolImage& image, NodeRef node) {
+  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+  co_return co_await image.backend_.co_insert(lock, *node);
+}
+
+CoResult<> Tool::co_remove(BlockBackend& backend) {
+  if (backend.node() == nullptr) co_return Result<>();
+  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+  co_await or_return(co_await backend.co_remove(lock));
+  co_return co_await graph_.co_reap(lock);
+}
+
+namespace {
+
+Result<OptionTree> image_options(const ImageRequest& r) {
+  OptionTree options = r.options;
+  if (r.image_opts) {
+    const Keyval parsed = TRY(keyval_parse_flat(r.name));
+    options = OptionTree::from_json(parsed.values);
+  }
+  const CacheMode mode = TRY(parse_cache_mode(r.cache));
+  if (!r.format.empty()) options.set_default("driver", r.format, OptionOrigin::kExplicit);
+  options.set_default("cache.direct", mode.direct, OptionOrigin::kDefault);
+  options.set_default("cache.no-flush", mode.no_flush, OptionOrigin::kDefault);
+  options.set_default("read-only", !r.writable, OptionOrigin::kDefault);
+  if (r.writable) options.set_default("discard", r.discard, OptionOrigin::kDefault);
+  if (r.force_share) options.set_default("force-share", true, OptionOrigin::kDefault);
+  if (r.no_backing) options.set("backing", Json());
+  if (!r.aio.empty())
+    options.set_default(options.has("driver") && r.format.empty() ? "aio" : "file.aio", r.aio,
+                        OptionOrigin::kDefault);
+  return options;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ToolImage>> Tool::open(const ImageRequest& r) {
+  OptionTree options = TRY(image_options(r));
+  OpenRequest request(std::move(options), r.image_opts ? std::string() : r.name);
+  Result<NodeRef> node = run(co_open_node(graph_, std::move(request)));
+  if (!node) return Failure(std::move(node).error().prepend(str_cat("Could not open '", r.name, "': ")));
+  PermPair perms{blk_perm::kConsistentRead, blk_perm::kAll};
+  if (r.writable) perms.perm |= blk_perm::kWrite;
+  if (r.resizable) perms.perm |= blk_perm::kResize;
+  auto image = std::make_unique<ToolImage>(*this, r.name, *node, perms);
+  Result<> inserted = run(co_insert(*image, *node));
+  if (!inserted)
+    return Failure(std::move(inserted).error().prepend(str_cat("Could not open '", r.name, "': ")));
+  image->backend_.set_write_cache_enabled(TRY(parse_cache_mode(r.cache)).writeback);
+  return image;
+}
+
+Result<OptionTree> parse_tool_options(const std::string& text, bool* help) {
+  const Keyval parsed = TRY(keyval_parse_flat(text));
+  if (help != nullptr) *help = parsed.help;
+  return OptionTree::from_json(parsed.values);
+}
+
+int report(const Error& error) {
+  error_report(error);
+  return 1;
+}
+
+}  // namespace rhea

@@ -1,0 +1,132 @@
+// rhea-img: makes, examines, converts and repairs disk images.
+#include <cstdio>
+#include <cstring>
+
+#include "block/drivers/drivers.h"
+#include "tools/img/img.h"
+#include "util/log.h"
+
+namespace rhea::img {
+
+namespace {
+constexpr Command kCommands[] = {
+    {"check", cmd_check},   {"compare", cmd_compare}, {"convert", cmd_convert},
+    {"create", cmd_create}, {"dd", cmd_dd},           {"info", cmd_info},
+    {"map", cmd_map},       {"resize", cmd_resize},   {"snapshot", cmd_snapshot}};
+std::string program = "rhea-img";
+}  // namespace
+
+std::span<const Command> commands() {
+  return kCommands;
+}
+
+int usage_error(const std::string& message) {
+  error_report(message);
+  std::fprintf(stderr, "Try '%s --help' for more information\n", program.c_str());
+  return 1;
+}
+
+std::optional<bool> parse_output(const char* text) {
+  if (std::strcmp(text, "json") == 0) return true;
+  if (std::strcmp(text, "human") == 0) return false;
+  error_report("--output must be used with human or json as argument.");
+  return std::nullopt;
+}
+
+Options::Options(int argc, char** argv, const char* short_options, std::span<const option> long_options)
+    : argc_(argc),
+      argv_(argv),
+      short_(str_cat(":h", short_options)),
+      long_(long_options.begin(), long_options.end()) {
+  long_.push_back({"help", no_argument, nullptr, 'h'});
+  long_.push_back({nullptr, 0, nullptr, 0});
+  optind = 1;
+}
+
+int Options::next() {
+  const int c = getopt_long(argc_, argv_, short_.c_str(), long_.data(), nullptr);
+  if (c == 'h') {
+    print_help();
+    return -2;
+  }
+  if (c != '?' && c != ':') return c;
+  status_ = 1;
+  const std::string given = argv_[optind - 1];
+  if (c == ':')
+    usage_error(str_cat("option requires an argument: '", given, "'"));
+  else
+    usage_error(str_cat("unrecognized option '", given, "'"));
+  return -2;
+}
+
+void print_help() {
+  std::printf(
+      "%s version " RHEA_VERSION
+      "\n"
+      "usage: %s [standard options] command [command options]\n"
+      "Makes, examines, converts and repairs disk images\n\n"
+      "    '-h', '--help'       display this help and exit\n"
+      "    '-V', '--version'    output version information and exit\n\n"
+      "Command syntax:\n"
+      "  check [--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename\n"
+      "  compare [--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2\n"
+      "  convert [--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-c] [-p] [-q] [-n] [-f fmt] "
+      "[-t cache] "
+      "[-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] "
+      "[-S "
+      "sparse_size] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename\n"
+      "  create [-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]\n"
+      "  dd [--image-opts] [-U] [-f fmt] [-O output_fmt] [bs=block_size] [count=blocks] [skip=blocks] "
+      "if=input "
+      "of=output\n"
+      "  info [--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename\n"
+      "  map [--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] "
+      "filename\n"
+      "  measure [--output=ofmt] [-O output_fmt] [-o options] [--size N | [--image-opts] [-f fmt] [-l "
+      "snapshot_param] "
+      "filename]\n"
+      "  rebase [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] -b backing_file [-F "
+      "backing_fmt] "
+      "filename\n"
+      "  resize [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size\n"
+      "  snapshot [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename\n\n",
+      program.c_str(), program.c_str());
+  Result<std::unique_ptr<Tool>> tool = Tool::create();
+  if (!tool) return;
+  std::vector<std::string> names;
+  for (const BlockDriver* d : (*tool)->graph().drivers()) names.emplace_back(d->name);
+  std::ranges::sort(names);
+  std::printf("Supported formats:");
+  for (const std::string& name : names) std::printf(" %s", name.c_str());
+  std::printf("\n");
+}
+
+static int main(int argc, char** argv) {
+  const char* slash = std::strrchr(argv[0], '/');
+  program = slash != nullptr ? slash + 1 : argv[0];
+  log_set_program(program);
+  const std::vector<std::string> all(argv + 1, argv + argc);
+  if (all.empty()) return usage_error("Not enough arguments");
+  if (all[0] == "-h" || all[0] == "--help") {
+    print_help();
+    return 0;
+  }
+  if (all[0] == "-V" || all[0] == "--version") {
+    std::printf("%s version " RHEA_VERSION "\n", program.c_str());
+    return 0;
+  }
+  if (all[0].starts_with('-')) return usage_error(str_cat("unrecognized option '", all[0], "'"));
+  for (const Command& c : kCommands) {
+    if (all[0] != c.name) continue;
+    Result<std::unique_ptr<Tool>> tool = Tool::create();
+    if (!tool) return report(tool.error());
+    return c.run(**tool, argc - 1, argv + 1);
+  }
+  return usage_error(str_cat("Command not found: ", all[0]));
+}
+
+}  // namespace rhea::img
+
+int main(int argc, char** argv) {
+  return rhea::img::main(argc, argv);
+}
