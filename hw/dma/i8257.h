@@ -6,6 +6,7 @@
 #include <span>
 
 #include "hw/isa/isa_bus.h"
+#include "hw/isa/isa_dma.h"
 
 namespace rhea {
 
@@ -27,7 +28,7 @@ struct DmaState {
   std::array<DmaChannelState, 4> regs{};
 };
 
-class I8257 final : public IsaDevice {
+class I8257 final : public IsaDevice, public IsaDma {
  public:
   I8257();
   static const TypeInfo kType;  ///< "i8257"
@@ -44,17 +45,13 @@ class I8257 final : public IsaDevice {
   AddressSpace* memory = nullptr;
   std::array<std::function<void()>, kChannels> on_ready;
 
-  // For devices on the bus: `n` is the channel within this controller, 0..3.
-  /// True if the guest has programmed and unmasked it.
-  bool ready(unsigned n) const;
-  /// Bytes until terminal count.
-  uint32_t bytes_left(unsigned n) const;
-  /// Moves bytes out of (into) guest memory, at most until terminal count; returns how many. 0 if the channel
-  /// is not ready or goes the other way.
-  size_t read_memory(unsigned n, std::span<uint8_t> out);
-  size_t write_memory(unsigned n, std::span<const uint8_t> data);
-  /// The device's request line, shown in the status register.
-  void set_request(unsigned n, bool on);
+  // IsaDma
+  bool ready(unsigned n) const override;
+  uint32_t bytes_left(unsigned n) const override;
+  size_t read_memory(unsigned n, std::span<uint8_t> out) override;
+  size_t write_memory(unsigned n, std::span<const uint8_t> data) override;
+  void set_request(unsigned n, bool on) override;
+  void set_on_ready(unsigned n, std::function<void()> heard) override { on_ready[n] = std::move(heard); }
 
   // Properties; a port number of -1: no such ports.
   int32_t base = 0x00;

@@ -9,6 +9,7 @@
 namespace rhea {
 
 class IsaBus;
+class IsaDma;
 
 /// A device on the ISA bus: fixed or configured ports, an IRQ number.
 class IsaDevice : public Device {
@@ -38,6 +39,8 @@ class IsaBus final : public Bus {
       : Bus(std::move(name)), io_(io), lines_(lines) {}
   const char* bus_kind() const override { return "ISA"; }
   MemoryRegion& io() const { return io_; }
+  /// The DMA controllers of channels 0..3 and 4..7; null: none.
+  std::array<IsaDma*, 2> dma{};
   /// Line `n`, 0..15.
   IrqLine irq(unsigned n) const { return lines_[n]; }
 
