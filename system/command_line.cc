@@ -73,6 +73,11 @@ Result<> opt_text(CommandLine& c, std::string_view text) {
   return {};
 }
 
+template <int Index>
+Result<> opt_fd_at(CommandLine& c, std::string_view text) {
+  return opt_fd(c, Index, text);
+}
+
 Result<> opt_nothing(CommandLine&, std::string_view) {
   return {};
 }
@@ -176,6 +181,8 @@ constexpr Option kOptions[] = {
     {"object", "type,id=id[,prop=value...]", "create an object; JSON is accepted", opt_object},
     {"boot", "[order=drives][,once=][,menu=on|off][,strict=on|off]...",
      "set the boot order: a, c (disk), d (CD-ROM), n", opt_boot},
+    {"fda", "file", "use 'file' as floppy disk 0", opt_fd_at<0>},
+    {"fdb", "file", "use 'file' as floppy disk 1", opt_fd_at<1>},
     {"cdrom", "file", "use 'file' as CD-ROM (master of the second IDE channel)", opt_cdrom},
     {"drive", "[file=file][,if=ide|none][,media=cdrom|disk][,id=name]...", "define a drive", opt_drive},
     {"blockdev", "[driver=]driver[,node-name=n]...", "define a block node; JSON is accepted", opt_blockdev},
@@ -269,6 +276,13 @@ void add_defaults(CommandLine& c) {
   const bool has_cd = c.cdrom_given || has_device("ide-cd");
   if (!c.nodefaults && !has_cd)
     c.drives.push_back({Json::object({{"if", "ide"}, {"index", "2"}, {"media", "cdrom"}})});
+  auto names_floppy = [](const OptionValue& d) {
+    const Json* driver = d.tree.find("driver");
+    return driver != nullptr && driver->is_string() &&
+           (driver->as_string() == "floppy" || driver->as_string() == "isa-fdc");
+  };
+  if (!c.nodefaults && !std::ranges::any_of(c.devices, names_floppy))
+    c.drives.push_back({.options = Json::object({{"if", "floppy"}, {"index", "0"}}), .if_absent = true});
 }
 
 }  // namespace

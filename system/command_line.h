@@ -23,6 +23,7 @@ struct OptionValue {
 /// -drive and its short forms, in QEMU's keys ("file", "if", "index", "media" …), as strings.
 struct DriveOption {
   Json options;
+  bool if_absent = false;  ///< the floppy drive a machine has by default: not if -fda or the like gave one
 };
 
 /// -serial, -monitor, -qmp: a chardev in the short form.
@@ -45,7 +46,7 @@ struct CommandLine {
   std::vector<std::string> chardevs;
   std::vector<std::string> audiodevs;  ///< their ids
   bool lock_memory = false;            ///< -overcommit mem-lock=on
-  std::vector<std::string> serials;  ///< short forms, in order
+  std::vector<std::string> serials;    ///< short forms, in order
   std::vector<MonitorOption> monitors;
   bool serial_given = false, monitor_given = false, cdrom_given = false, vga_given = false;
   bool guest_name_in_messages = false;  ///< -msg guest-name=on

@@ -35,6 +35,11 @@ Result<> opt_cdrom(CommandLine& c, std::string_view text) {
   return {};
 }
 
+Result<> opt_fd(CommandLine& c, int index, std::string_view text) {
+  c.drives.push_back({Json::object({{"if", "floppy"}, {"index", str_cat(index)}, {"file", text}})});
+  return {};
+}
+
 Result<> opt_drive(CommandLine& c, std::string_view text) {
   Keyval kv = TRY(keyval_parse_flat(text));
   c.drives.push_back({std::move(kv.values)});

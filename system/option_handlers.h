@@ -72,6 +72,8 @@ Result<> opt_no_shutdown(CommandLine& c, std::string_view text);
 // What is connected to it (device_options.cc).
 Result<> opt_object(CommandLine& c, std::string_view text);
 Result<> opt_cdrom(CommandLine& c, std::string_view text);
+/// -fda, -fdb: `index` 0 or 1.
+Result<> opt_fd(CommandLine& c, int index, std::string_view text);
 Result<> opt_drive(CommandLine& c, std::string_view text);
 Result<> opt_blockdev(CommandLine& c, std::string_view text);
 Result<> opt_device(CommandLine& c, std::string_view text);
@@ -86,7 +88,8 @@ Result<> opt_add_fd(CommandLine& c, std::string_view text);
 Result<> opt_overcommit(CommandLine& c, std::string_view text);
 Result<> opt_audiodev(CommandLine& c, std::string_view text);
 
-/// -readconfig (read_config.cc): sections such as `[device "ID"]` with lines `name = "value"`, each of which is one option.
+/// -readconfig (read_config.cc): sections such as `[device "ID"]` with lines `name = "value"`, each of which
+/// is one option.
 Result<> opt_readconfig(CommandLine& c, std::string_view path);
 
 /// What option `name` does with its argument; null: there is no such option, or it takes none.

@@ -181,8 +181,31 @@ CoResult<> Vm::co_make_machine() {
   co_return co_await machine_->co_build(*machine_context_);
 }
 
+/// The device that shows `info` to the guest; null if this machine has no place for it.
+Json Vm::device_for(const DriveInfo& info) {
+  const bool floppy = info.interface == DriveInterface::kFloppy;
+  if (!floppy && info.interface != DriveInterface::kIde) return {};
+  if (floppy && info.bus != 0) return {};
+  const std::string bus_name = floppy ? "floppy-bus.0" : str_cat("ide.", info.bus);
+  const Bus* bus = find_bus(*machine_, bus_name);
+  constexpr int kFloppyDrives = 2;
+  if (bus == nullptr || (floppy && info.unit >= kFloppyDrives)) return {};
+  Json device = Json::object({{"driver", floppy          ? "floppy"
+                                         : info.is_cdrom ? "ide-cd"
+                                                         : "ide-hd"},
+                              {"bus", bus_name},
+                              {"unit", info.unit},
+                              {"drive", info.backend->name()}});
+  if (floppy) {  // the controller says which types of drives are its own
+    Result<Json> type = bus->owner()->get_property(info.unit == 0 ? "fdtypeA" : "fdtypeB");
+    if (type && *type != Json("auto")) device.set("drive-type", std::move(*type));
+  }
+  return device;
+}
+
 CoResult<> Vm::co_make_drives() {
   for (auto& drive : options_.drives) {
+    if (drive.if_absent && drives_.find(DriveInterface::kFloppy, 0, 0) != nullptr) continue;
     Result<DriveInfo*> made = co_await drives_.co_add(std::move(drive.options), DriveInterface::kIde);
     if (!made) co_return option_error("drive", std::move(made).error());
     DriveInfo& info = **made;
@@ -195,17 +218,15 @@ CoResult<> Vm::co_make_drives() {
         continue;
       }
     }
-    if (info.interface != DriveInterface::kIde || find_bus(*machine_, str_cat("ide.", info.bus)) == nullptr) {
-      if (info.backend->node() == nullptr && info.is_cdrom)
-        continue;  // the default drive of a machine without IDE
+    Json device = device_for(info);
+    if (device.is_null()) {
+      if (info.backend->node() == nullptr && (info.is_cdrom || drive.if_absent))
+        continue;  // a default drive of a machine that has none such
       co_return fail(EINVAL, "machine type does not support if=", drive_interface_name(info.interface),
                      ",bus=", info.bus, ",unit=", info.unit);
     }
-    Json device = Json::object({{"driver", info.is_cdrom ? "ide-cd" : "ide-hd"},
-                                {"bus", str_cat("ide.", info.bus)},
-                                {"unit", info.unit},
-                                {"drive", info.backend->name()}});
-    auto added = co_await co_device_add(device_context_, std::move(device), ValueForm::kTyped, false);
+    auto added = co_await co_device_add(device_context_, std::move(device), ValueForm::kTyped, false,
+                                        "/machine/unattached");
     if (!added) co_return option_error("drive", std::move(added).error());
     info.claimed = true;
   }

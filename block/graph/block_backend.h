@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "block/graph/block_driver_state.h"
@@ -28,6 +29,11 @@ class BlockDevOps {
   virtual Result<> change_media_cb(bool load) {
     (void)load;
     return {};
+  }
+  /// What the device needs of a medium that is about to be put in, where that depends on it.
+  virtual std::optional<PermPair> medium_perms(const BlockDriverState& medium) const {
+    (void)medium;
+    return std::nullopt;
   }
   /// Somebody asks for the medium; the device tells the guest. `force`: the medium goes in any case.
   virtual void eject_request_cb(bool force) { (void)force; }

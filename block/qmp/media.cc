@@ -67,6 +67,11 @@ CoResult<> co_insert_medium(BlockGraph& graph, DriveRef ref, NodeRef node) {
     if (drive->has_tray() && !drive->is_tray_open()) co_return fail(EBUSY, "Tray of the device is not open");
   }
   if (drive->node() != nullptr) co_return fail(EBUSY, "There already is a medium in the device");
+  if (drive->has_device()) {
+    const std::optional<PermPair> perms = drive->device()->medium_perms(*node);
+    if (perms) co_await or_return(co_await drive->co_set_perm(lock, *perms));
+    drive = co_await or_return(find_drive(graph, ref));
+  }
   co_await or_return(co_await drive->co_insert(lock, *node));
   drive = co_await or_return(find_drive(graph, ref));
   if (drive->has_tray()) co_return Result<>();

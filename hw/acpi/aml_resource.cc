@@ -33,6 +33,10 @@ Resource io(uint16_t min, uint16_t max, uint8_t alignment, uint8_t length) {
   return {ByteBuffer().u8(0x47).u8(1).u16(min).u16(max).u8(alignment).u8(length).take()};
 }
 
+Resource isa_dma(uint8_t mask) {
+  return {ByteBuffer().u8(0x2a).u8(mask).u8(0).take()};
+}
+
 Resource irq(uint16_t mask) {
   return {ByteBuffer().u8(0x22).u16(mask).take()};
 }

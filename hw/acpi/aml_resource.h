@@ -20,7 +20,8 @@ enum class Sharing : uint8_t { kExclusive = 0, kShared = 1 };
 enum class Caching : uint8_t { kNone = 0, kCacheable = 1, kWriteCombining = 2, kPrefetchable = 3 };
 
 Resource io(uint16_t min, uint16_t max, uint8_t alignment, uint8_t length);  // 16-bit decode
-Resource irq(uint16_t mask);  // edge, active high, exclusive: no flag byte
+Resource isa_dma(uint8_t mask);  // channels; 8 bits wide, compatible, no bus master
+Resource irq(uint16_t mask);     // edge, active high, exclusive: no flag byte
 Resource irq(uint16_t mask, Trigger trigger, Polarity polarity, Sharing sharing);
 Resource interrupts(Trigger trigger, Polarity polarity, Sharing sharing,
                     std::initializer_list<uint32_t> gsis);  // extended interrupt descriptor, consumer

@@ -115,7 +115,7 @@ void set_device_context(DeviceContext* context) {
 }
 
 CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json options, ValueForm form,
-                                                bool hotplug) {
+                                                bool hotplug, const char* anonymous_parent) {
   if (!options.is_object()) co_return fail(EINVAL, "A device is described by an object");
   const auto driver = co_await or_return(take_string(options, "driver", form));
   const auto id = co_await or_return(take_string(options, "id", form));
@@ -135,7 +135,7 @@ CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json opt
   // Waiting may have let another client take the id, the bus, or its last place.
   co_await or_return(check_id_free(id));
   if (bus != nullptr && !in_tree(*bus)) co_return fail(ENODEV, "Bus '", bus->bus_name(), "' not found");
-  Object& parent = qom_root().container(id ? "/machine/peripheral" : "/machine/peripheral-anon");
+  Object& parent = qom_root().container(id ? "/machine/peripheral" : anonymous_parent);
   co_await or_return(add_device(device, bus, parent, id.value_or("device[*]")));
   co_return device;
 }

@@ -7,9 +7,11 @@ namespace rhea {
 
 /// Makes the device that `options` ("driver", "id", "bus" and its properties) describe. `hotplug`: the
 /// machine has been built. Errors are QEMU's: `'x' is not a valid device model name`, `Bus 'x' not found`,
-/// `Duplicate device ID 'x'` …; nothing is left after one. Main loop.
+/// `Duplicate device ID 'x'` …; nothing is left after one. A device without an id becomes a child of
+/// `anonymous_parent`. Main loop.
 CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json options, ValueForm form,
-                                                bool hotplug);
+                                                bool hotplug,
+                                                const char* anonymous_parent = "/machine/peripheral-anon");
 
 /// What device_add works with while a machine stands. Main loop.
 DeviceContext* device_context();

@@ -28,6 +28,12 @@ struct AcpiConfig {
   uint16_t gpe0_base = 0xafe0;      // general purpose events, status then enable
   uint8_t gpe0_bytes = 4;
   uint8_t sci_irq = 9;
+  struct Floppy {
+    uint8_t cmos_type = 0;  // 0: no drive
+    uint8_t last_track = 0, last_sector = 0, last_head = 0;
+  };
+  bool fdc = false;                // a floppy controller at 0x3f0, IRQ 6, DMA 2
+  std::vector<Floppy> floppies;    // its drives, at most 2
   std::vector<bool> serial_ports;  // which of COM1 (0x3f8, IRQ 4) and COM2 (0x2f8, IRQ 3) exist
   bool rtc = true;
   bool keyboard = true;  // i8042 with keyboard and mouse

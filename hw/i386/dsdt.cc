@@ -135,6 +135,37 @@ Term pvpanic_device(uint16_t port) {
                  method("WRPT", 1, Serialize::kNo, {store(arg(0), named("PEPT"))})});
 }
 
+// Diskette parameters as the BIOS function they are named after returns them (9.9.2).
+Term floppy_drive(unsigned n, const AcpiConfig::Floppy& f) {
+  return device("FLP" + std::string(1, static_cast<char>('A' + n)),
+                {name("_ADR", num(n)),
+                 name("_FDI", package({num(n), num(f.cmos_type), num(f.last_track), num(f.last_sector),
+                                       num(f.last_head),
+                                       num(0xaf),  // step rate and head unload time
+                                       num(0x02),  // head load time, DMA
+                                       num(0x25),  // motor off after, in ticks
+                                       num(2),     // 512 bytes a sector
+                                       num(18),    // sectors on a track
+                                       num(0x1b), num(0xff), num(0x6c), num(0xf6),  // gaps, fill byte
+                                       num(0x0f), num(8)}))});                      // settle and start time
+}
+
+Term floppy_controller(const AcpiConfig& config) {
+  TermList body{name("_HID", eisaid("PNP0700")),
+                name("_CRS", resource_template({io(0x3f2, 0x3f2, 0, 4), io(0x3f7, 0x3f7, 0, 1), irq(1 << 6),
+                                                isa_dma(1 << 2)}))};
+  // Five words: the presence of four drives, and of a tape (2: not known).
+  std::array<uint8_t, 20> present{};
+  present[16] = 2;
+  for (unsigned n = 0; n < config.floppies.size() && n < 2; n++) {
+    if (config.floppies[n].cmos_type == 0) continue;
+    present[size_t{4} * n] = 1;
+    body.add(floppy_drive(n, config.floppies[n]));
+  }
+  body.add(name("_FDE", buffer(present)));
+  return device("FDC0", body);
+}
+
 Term isa_bridge(const AcpiConfig& config) {
   TermList body{name("_ADR", num(0x0001'0000)),
                 operation_region("PIRC", Space::kPciConfig, num(0x60), num(kPirqs))};
@@ -143,6 +174,7 @@ Term isa_bridge(const AcpiConfig& config) {
   for (unsigned i = 0; i < config.serial_ports.size() && i < 2; i++) {
     if (config.serial_ports[i]) body.add(serial_port(i));
   }
+  if (config.fdc) body.add(floppy_controller(config));
   if (config.pvpanic_port) body.add(pvpanic_device(*config.pvpanic_port));
   return device("ISA", body);
 }

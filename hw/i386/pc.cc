@@ -18,6 +18,7 @@
 #include "hw/display/vga_pci.h"
 #include "hw/dma/dma_types.h"
 #include "hw/dma/i8257.h"
+#include "hw/floppy/isa_fdc.h"
 #include "hw/i386/fw_cfg_setup.h"
 #include "hw/i386/gsi_router.h"
 #include "hw/ide/piix3_ide.h"
@@ -405,10 +406,24 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
   co_return Result<>();
 }
 
+/// The two DMA controllers.
+CoResult<> PcMachine::co_build_dma(MachineContext& context) {
+  IsaBus* isa = &isa_bridge_->isa();
+  for (const bool second : {false, true}) {
+    std::function<void(I8257&)> wire = [second](I8257& d) {
+      if (second) d.set_up_as_second();
+      d.memory = &memory_space();
+    };
+    isa->dma[second ? 1 : 0] = co_await or_return(co_await co_add<I8257>(context, isa, wire));
+  }
+  co_return Result<>();
+}
+
 CoResult<> PcMachine::co_build_legacy(MachineContext& context) {
   VmControl& vm = context.vm;
   IsaBus* isa = &isa_bridge_->isa();
   const std::function<void()> reset = [&vm] { vm.request_reset(ShutdownCause::kGuestReset); };
+  co_await or_return(co_await co_build_dma(context));
   co_await or_return(co_await co_build_pics(context));
   const bool kernel_pit = context.accel.irqchip() != nullptr && context.accel.irqchip()->has_pit();
   if (pit && !kernel_pit) {
@@ -429,17 +444,12 @@ CoResult<> PcMachine::co_build_legacy(MachineContext& context) {
   rtc_ = co_await or_return(co_await co_add<Mc146818>(context, isa, wire_rtc));
   add_link("rtc_state", "isa-device", [this] { return static_cast<Object*>(rtc_); });
   add_alias("rtc-time", *rtc_, "date");
+  std::function<void(IsaFdc&)> wire_fdc = [](IsaFdc&) {};
+  fdc_ = co_await or_return(co_await co_add<IsaFdc>(context, isa, wire_fdc));
   std::function<void(I8042&)> wire_keyboard = [&](I8042& d) { d.on_reset_request = reset; };
   co_await or_return(co_await co_add<I8042>(context, isa, wire_keyboard));
   std::function<void(Port92&)> wire_port92 = [&](Port92& d) { d.on_reset_request = reset; };
   co_await or_return(co_await co_add<Port92>(context, isa, wire_port92));
-  for (const bool second : {false, true}) {
-    std::function<void(I8257&)> wire_dma = [second](I8257& d) {
-      if (second) d.set_up_as_second();
-      d.memory = &memory_space();
-    };
-    co_await or_return(co_await co_add<I8257>(context, isa, wire_dma));
-  }
   co_await or_return(co_await co_build_serial_ports(context));
   std::function<void(FwCfgIo&)> wire_fw_cfg = [](FwCfgIo& d) { d.connect(system_io(), memory_space()); };
   fw_cfg_ = co_await or_return(co_await co_add<FwCfgIo>(context, nullptr, wire_fw_cfg));
@@ -494,7 +504,29 @@ void PcMachine::set_cmos_memory() {
   for (uint8_t i = 0; i < 3; ++i)
     rtc_->set_cmos(static_cast<uint8_t>(0x5b + i), static_cast<uint8_t>(above_4g_ / 65536 >> (8 * i)));
   rtc_->set_cmos(0x5f, static_cast<uint8_t>(context_->config.smp.cpus - 1));
-  rtc_->set_cmos(0x14, 0x06);  // equipment: FPU, PS/2 port
+}
+
+/// The drives of the controller at the usual place.
+void PcMachine::set_cmos_floppies() {
+  constexpr uint8_t kFpuAndMouse = 0x06, kOneFloppy = 0x01, kTwoFloppies = 0x41;
+  unsigned controllers = 0;
+  for_each_device(*this, [&](Device& d) {
+    const auto* fdc = dynamic_cast<IsaFdc*>(&d);
+    if (fdc != nullptr && fdc->iobase == fdc_->iobase) ++controllers;
+  });
+  if (controllers > 1)
+    warn_report(str_cat("multiple floppy disk controllers with iobase=0x", hex(fdc_->iobase),
+                        " have been found; the one the machine made is used for CMOS setup"));
+  std::array<uint8_t, FloppyBus::kDrives> types{};
+  int drives = 0;
+  for (unsigned n = 0; n < types.size(); ++n) {
+    const FloppyDrive* drive = fdc_->floppy_bus().drive(n);
+    types[n] = drive != nullptr ? floppy_cmos_type(drive->drive_type) : 0;
+    drives += types[n] != 0;
+  }
+  rtc_->set_cmos(0x10, static_cast<uint8_t>(types[0] << 4 | types[1]));
+  const uint8_t equipment = drives == 0 ? 0 : drives == 1 ? kOneFloppy : kTwoFloppies;
+  rtc_->set_cmos(0x14, kFpuAndMouse | equipment);
 }
 
 Result<> PcMachine::check_boot_order(std::string_view order) {
@@ -616,6 +648,17 @@ AcpiConfig PcMachine::acpi_config() const {
   if (const IsaPvpanic* panic = find_device<IsaPvpanic>(*const_cast<PcMachine*>(this)))
     a.pvpanic_port = panic->ioport;
   a.vmgenid = find_device<VmGenId>(*const_cast<PcMachine*>(this)) != nullptr;
+  a.fdc = true;
+  for (unsigned n = 0; n < FloppyBus::kDrives; ++n) {
+    AcpiConfig::Floppy& f = a.floppies.emplace_back();
+    const FloppyDrive* drive = fdc_->floppy_bus().drive(n);
+    if (drive == nullptr || floppy_cmos_type(drive->drive_type) == 0) continue;
+    const FloppyLimits most = floppy_limits(drive->drive_type);
+    f.cmos_type = floppy_cmos_type(drive->drive_type);
+    f.last_track = static_cast<uint8_t>(most.tracks - 1);
+    f.last_sector = most.sectors;
+    f.last_head = static_cast<uint8_t>(most.heads - 1);
+  }
   a.hpet = false;
   a.s3 = pm_->disable_s3 == 0;
   a.s4 = pm_->disable_s4 == 0;
@@ -665,6 +708,7 @@ CoResult<> PcMachine::co_map_flash(MachineContext& context) {
 CoResult<> PcMachine::co_finish(MachineContext& context) {
   co_await or_return(co_await co_map_flash(context));
   co_await or_return(fill_fw_cfg(context));
+  set_cmos_floppies();
   const BootOptions& boot = context.config.boot;
   co_await or_return(check_boot_order(boot.order));
   co_await or_return(check_boot_order(boot.once));
@@ -716,6 +760,7 @@ void register_pc_types() {
   register_char_types(registry);
   register_display_types(registry);
   register_dma_types(registry);
+  register_floppy_types(registry);
   register_ide_types(registry);
   register_input_types(registry);
   register_intc_types(registry);

@@ -11,6 +11,7 @@
 namespace rhea {
 
 class FwCfgIo;
+class IsaFdc;
 class Mc146818;
 class Piix3;
 class Piix4Pm;
@@ -58,10 +59,12 @@ class PcMachine final : public Machine {
   Result<> build_cpus(MachineContext& context);
   CoResult<> co_build_chipset(MachineContext& context);
   CoResult<> co_build_interrupt_controllers(MachineContext& context);
+  CoResult<> co_build_dma(MachineContext& context);
   CoResult<> co_build_pics(MachineContext& context);
   CoResult<> co_build_legacy(MachineContext& context);
   CoResult<> co_build_serial_ports(MachineContext& context);
   void set_cmos_memory();
+  void set_cmos_floppies();
   static Result<> check_boot_order(std::string_view order);
   void set_cmos_boot(std::string_view order);
   Result<> publish(VmGenId& generation);
@@ -83,6 +86,7 @@ class PcMachine final : public Machine {
   Piix3* isa_bridge_ = nullptr;
   Piix4Pm* pm_ = nullptr;
   Mc146818* rtc_ = nullptr;
+  IsaFdc* fdc_ = nullptr;
   FwCfgIo* fw_cfg_ = nullptr;
   std::unique_ptr<PicOutput> pic_output_;  ///< with split interrupt controllers
   std::unique_ptr<GsiRouter> router_;      ///< without the kernel's interrupt controllers

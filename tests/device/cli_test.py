@@ -208,7 +208,7 @@ class Process(unittest.TestCase):
     def test_default_devices_and_their_absence(self):
         with Emulator(["-machine", "pc", "-accel", "qtest", "-display", "none"]) as vm:
             drives = vm.qmp.execute("query-block")
-            self.assertEqual([d["device"] for d in drives], ["ide1-cd0"])
+            self.assertEqual([d["device"] for d in drives], ["ide1-cd0", "floppy0"])
             self.assertIn("serial0", [c["label"] for c in vm.qmp.execute("query-chardev")])
         with Emulator(QUIET) as vm:
             self.assertEqual(vm.qmp.execute("query-block"), [])
