@@ -231,6 +231,13 @@ constexpr Option kOptions[] = {
     {"watchdog-action", "reset|shutdown|poweroff|pause|debug|none|inject-nmi", "choose what watchdogs do",
      opt_watchdog_action},
     {"daemonize", nullptr, "go to the background once the machine stands", opt_flag<&CommandLine::daemonize>},
+    {"sandbox",
+     "on[,obsolete=allow|deny][,elevateprivileges=allow|deny|children][,spawn=allow|deny]"
+     "[,resourcecontrol=allow|deny]",
+     "give up system calls (seccomp)", opt_sandbox},
+    {"runas", "user",
+     "change to user id user just before starting the VM; user can be numeric uid:gid instead", opt_runas},
+    {"chroot", "dir", "chroot to dir just before starting the VM", opt_text<&CommandLine::chroot_directory>},
     {"pidfile", "file", "write the process id to 'file'", opt_text<&CommandLine::pidfile>},
     {"rtc", "[base=utc|localtime|datetime][,clock=host|rt|vm][,driftfix=none|slew]", "set the clock's base",
      opt_rtc},

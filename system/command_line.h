@@ -9,6 +9,8 @@
 #include "accel/accel.h"
 #include "hw/core/machine.h"
 #include "qapi/vm_control.h"
+#include "system/identity.h"
+#include "system/sandbox.h"
 #include "util/json.h"
 #include "util/value_form.h"
 
@@ -52,6 +54,9 @@ struct CommandLine {
   bool guest_name_in_messages = false;  ///< -msg guest-name=on
   std::string qtest, qtest_log;
   std::string pidfile;
+  SandboxOptions sandbox;
+  std::string chroot_directory;
+  std::optional<UserIdentity> run_as;
   bool nodefaults = false, nographic = false;
   bool start_paused = false, daemonize = false;
   VmActions actions;

@@ -39,12 +39,18 @@ Result<> Daemon::fork_away() {
   return {};
 }
 
-Result<> Daemon::ready() {
+Result<> Daemon::detach() {
   if (!to_starter_) return {};
   if (::chdir("/") < 0) return fail_errno(errno, "-daemonize: cannot change to /");
-  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  if (!null) return fail_errno(errno, "-daemonize: cannot open /dev/null");
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null.get(), fd);
+  null_.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null_) return fail_errno(errno, "-daemonize: cannot open /dev/null");
+  return {};
+}
+
+Result<> Daemon::ready() {
+  if (!to_starter_) return {};
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null_.get(), fd);
+  null_.reset();
   const char word = 0;
   if (::write(to_starter_.get(), &word, 1) != 1) return fail_errno(errno, "-daemonize: the starter is gone");
   to_starter_.reset();

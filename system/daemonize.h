@@ -14,11 +14,14 @@ class Daemon {
  public:
   /// Forks; returns in the daemon only. Before any thread starts.
   Result<> fork_away();
-  /// Lets the starter go, and detaches from its terminal and standard streams. Nothing without fork_away().
+  /// Leaves the starter's folder; before the root changes. Nothing without fork_away().
+  Result<> detach();
+  /// Lets the starter go, with its terminal and standard streams. After detach().
   Result<> ready();
 
  private:
   UniqueFd to_starter_;
+  UniqueFd null_;  ///< between the two
 };
 
 /// A locked file with the process id; removed at the end.

@@ -200,6 +200,7 @@ Result<> opt_boot(CommandLine& c, std::string_view text) {
 Result<> opt_name(CommandLine& c, std::string_view text) {
   const Fields f = TRY(Fields::parse(text, "guest", "name"));
   if (const auto* guest = f.find("guest")) c.config.guest_name = *guest;
+  if (const auto* process = f.find("process")) set_process_name(*process);
   TRY(f.flag("debug-threads", true));  // threads always have names here
   return {};
 }

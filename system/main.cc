@@ -49,6 +49,12 @@ Result<> run(CommandLine command_line, int& exit_code) {
   if (command_line.lock_memory && mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
     return fail_errno(errno, "locking memory failed");
   const UniqueFd signals = block_signals();
+  const SandboxOptions sandbox = command_line.sandbox;
+  const std::string root = command_line.chroot_directory;
+  const std::optional<UserIdentity> user = command_line.run_as;
+  // As early as can be; changing user and root takes calls that the sandbox may deny.
+  const bool changes = !root.empty() || user;
+  if (!changes) TRY(enter_sandbox(sandbox));
   const std::unique_ptr<AioContext> loop = TRY(AioContext::create("main"));
   const MachineGuard guard(machine_lock());
   loop->set_dispatch_lock(&machine_lock());
@@ -62,6 +68,9 @@ Result<> run(CommandLine command_line, int& exit_code) {
     }
   });
   Result<> started = run_to_completion(*loop, vm.co_start());
+  if (started) started = daemon.detach();
+  if (started && changes) started = change_identity(root, user);
+  if (started && changes) started = enter_sandbox(sandbox);
   if (started) started = daemon.ready();
   if (started) loop->run();
   Result<> stopped = run_to_completion(*loop, vm.co_shut_down());

@@ -25,12 +25,13 @@ constexpr OptionParameter kBoot[] = {
     {"splash-time", kNumber}, {"reboot-timeout", kNumber}, {"strict", kBoolean},
 };
 constexpr OptionParameter kChardev[] = {
-    {"backend", kString},      {"path", kString},      {"host", kString},     {"port", kString},
-    {"fd", kString},           {"to", kNumber},        {"ipv4", kBoolean},    {"ipv6", kBoolean},
-    {"wait", kBoolean},        {"server", kBoolean},   {"nodelay", kBoolean}, {"reconnect", kNumber},
-    {"telnet", kBoolean},      {"mux", kBoolean},      {"signal", kBoolean},  {"chardev", kString},
-    {"size", kSize},           {"append", kBoolean},   {"logfile", kString},  {"logappend", kBoolean},
-    {"tight", kBoolean, "on"}, {"abstract", kBoolean},
+    {"backend", kString},      {"path", kString},      {"host", kString},      {"port", kString},
+    {"fd", kString},           {"to", kNumber},        {"ipv4", kBoolean},     {"ipv6", kBoolean},
+    {"wait", kBoolean},        {"server", kBoolean},   {"nodelay", kBoolean},  {"reconnect", kNumber},
+    {"telnet", kBoolean},      {"mux", kBoolean},      {"signal", kBoolean},   {"chardev", kString},
+    {"size", kSize},           {"append", kBoolean},   {"logfile", kString},   {"logappend", kBoolean},
+    {"tight", kBoolean, "on"}, {"abstract", kBoolean}, {"localaddr", kString}, {"localport", kString},
+    {"input-path", kString},   {"delay", kBoolean},
 };
 constexpr OptionParameter kDrive[] = {
     {"bus", kNumber},
@@ -72,6 +73,11 @@ constexpr OptionParameter kName[] = {
 };
 constexpr OptionParameter kOvercommit[] = {{"mem-lock", kBoolean}, {"cpu-pm", kBoolean}};
 constexpr OptionParameter kRtc[] = {{"base", kString}, {"clock", kString}, {"driftfix", kString}};
+constexpr OptionParameter kSandbox[] = {{"enable", kBoolean},
+                                        {"obsolete", kString},
+                                        {"elevateprivileges", kString},
+                                        {"spawn", kString},
+                                        {"resourcecontrol", kString}};
 constexpr OptionParameter kSmp[] = {
     {"cpus", kNumber},  {"sockets", kNumber}, {"dies", kNumber},    {"clusters", kNumber},
     {"cores", kNumber}, {"threads", kNumber}, {"maxcpus", kNumber},
@@ -95,6 +101,7 @@ constexpr OptionGroup kGroups[] = {
     {"object", "object", {}},
     {"overcommit", "overcommit", kOvercommit},
     {"rtc", "rtc", kRtc},
+    {"sandbox", "sandbox", kSandbox},
     {"smp-opts", "smp", kSmp},
     {"trace", "trace", kTrace},
 };

@@ -95,5 +95,7 @@ Result<> opt_readconfig(CommandLine& c, std::string_view path);
 /// What option `name` does with its argument; null: there is no such option, or it takes none.
 using OptionHandler = Result<> (*)(CommandLine&, std::string_view);
 OptionHandler find_option_handler(std::string_view name);
+Result<> opt_sandbox(CommandLine& c, std::string_view text);
+Result<> opt_runas(CommandLine& c, std::string_view text);
 
 }  // namespace rhea

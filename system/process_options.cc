@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include "qapi/qapi_types_audio.h"
+#include "system/identity.h"
 #include "system/option_handlers.h"
+#include "system/sandbox.h"
 #include "util/fdset.h"
 
 namespace rhea {
@@ -54,6 +56,44 @@ Result<> opt_audiodev(CommandLine& c, std::string_view text) {
   Audiodev audiodev = TRY(from_json<Audiodev>(std::move(argument.values), argument.form));
   if (!id_wellformed(audiodev.id)) return fail(EINVAL, "Parameter 'id' expects an identifier");
   c.audiodevs.push_back(std::move(audiodev.id));
+  return {};
+}
+
+namespace {
+
+Result<bool> denies(const Fields& f, std::string_view key, bool otherwise) {
+  const std::string* text = f.find(key);
+  if (text == nullptr) return otherwise;
+  if (*text == "deny") return true;
+  if (*text == "allow") return false;
+  return fail(EINVAL, "invalid argument for ", key);
+}
+
+Result<SandboxOptions::Privileges> privileges(const Fields& f) {
+  const std::string* text = f.find("elevateprivileges");
+  if (text != nullptr && *text == "children") return SandboxOptions::Privileges::kChildren;
+  return TRY(denies(f, "elevateprivileges", false)) ? SandboxOptions::Privileges::kDeny
+                                                    : SandboxOptions::Privileges::kAllow;
+}
+
+}  // namespace
+
+Result<> opt_sandbox(CommandLine& c, std::string_view text) {
+  const Fields f = TRY(Fields::parse(text, "enable", "sandbox"));
+  SandboxOptions sandbox;
+  sandbox.enabled = TRY(f.flag("enable", false));
+  if (sandbox.enabled) {
+    sandbox.deny_obsolete = TRY(denies(f, "obsolete", true));
+    sandbox.privileges = TRY(privileges(f));
+    sandbox.deny_spawn = TRY(denies(f, "spawn", false));
+    sandbox.deny_resource_control = TRY(denies(f, "resourcecontrol", false));
+  }
+  c.sandbox = sandbox;
+  return {};
+}
+
+Result<> opt_runas(CommandLine& c, std::string_view text) {
+  c.run_as = TRY(find_user(text));
   return {};
 }
 
