@@ -38,12 +38,31 @@ void set_bits(std::atomic<uint64_t>& word, uint64_t bits) {
 }  // namespace
 
 Result<std::shared_ptr<RamBlock>> RamBlock::create(std::string id, uint64_t size) {
-  if (size == 0 || size % kPageSize != 0)
-    return fail(EINVAL, "RAM block '", id, "': size ", size, " is no multiple of ", kPageSize);
-  void* area = map_aligned(size, size >= kHugePage ? kHugePage : kPageSize);
+  RamBacking backing;
+  backing.reserve = false;
+  return map(std::move(id), size, std::move(backing));
+}
+
+Result<std::shared_ptr<RamBlock>> RamBlock::map(std::string id, uint64_t size, RamBacking backing) {
+  if (size == 0 || size % backing.page_bytes != 0)
+    return fail(EINVAL, "RAM block '", id, "': size ", size, " is no multiple of ", backing.page_bytes);
+  const uint64_t natural = size >= kHugePage ? kHugePage : kPageSize;
+  void* area = map_aligned(size, std::max({natural, backing.align, backing.page_bytes}));
+  if (area != MAP_FAILED && (backing.fd || backing.shared || backing.reserve)) {
+    const int protection = PROT_READ | (backing.readonly ? 0 : PROT_WRITE);
+    const int flags = MAP_FIXED | (backing.shared ? MAP_SHARED : MAP_PRIVATE) |
+                      (backing.fd ? 0 : MAP_ANONYMOUS) | (backing.reserve ? 0 : MAP_NORESERVE);
+    if (mmap(area, size, protection, flags, backing.fd ? backing.fd.get() : -1, 0) == MAP_FAILED) {
+      const int error = errno;
+      munmap(area, size);
+      errno = error;
+      area = MAP_FAILED;
+    }
+  }
   if (area == MAP_FAILED) return fail(errno, "cannot set up guest memory '", id, "': ", errno_text(errno));
   madvise(area, size, MADV_DONTFORK);
-  return std::shared_ptr<RamBlock>(new RamBlock(std::move(id), static_cast<uint8_t*>(area), size));
+  return std::shared_ptr<RamBlock>(
+      new RamBlock(std::move(id), static_cast<uint8_t*>(area), size, std::move(backing)));
 }
 
 RamBlock::~RamBlock() {

@@ -178,6 +178,15 @@ constexpr Option kOptions[] = {
     {"smp", "[cpus=]n[,maxcpus=][,sockets=][,dies=][,cores=][,threads=]",
      "set the number and topology of CPUs", opt_smp},
     {"m", "[size=]megs", "set the size of guest memory", opt_memory},
+    {"numa",
+     "node[,nodeid=][,cpus=first-last][,memdev=id] | cpu,node-id=n[,socket-id=]... | dist,src=,dst=,val=",
+     "describe NUMA nodes", opt_numa},
+    {"mem-path", "path", "take guest memory from files in 'path'", opt_config_text<&MachineConfig::mem_path>},
+    {"mem-prealloc", nullptr, "take all guest memory at once",
+     [](CommandLine& c, std::string_view) -> Result<> {
+       c.config.mem_prealloc = true;
+       return {};
+     }},
     {"object", "type,id=id[,prop=value...]", "create an object; JSON is accepted", opt_object},
     {"boot", "[order=drives][,once=][,menu=on|off][,strict=on|off]...",
      "set the boot order: a, c (disk), d (CD-ROM), n", opt_boot},

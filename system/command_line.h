@@ -43,7 +43,8 @@ struct CommandLine {
   std::vector<std::pair<std::string, std::string>> machine_properties;
   std::vector<AccelRequest> accelerators;
   std::string kernel_irqchip;  ///< -machine kernel-irqchip=
-  std::vector<OptionValue> objects, blockdevs, devices;
+  std::vector<OptionValue> objects, blockdevs, devices, numas;
+  std::vector<std::string> numa_texts;  ///< of `numas`, for messages
   std::vector<DriveOption> drives;
   std::vector<std::string> chardevs;
   std::vector<std::string> audiodevs;  ///< their ids

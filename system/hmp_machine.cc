@@ -3,6 +3,7 @@
 
 #include "accel/accel.h"
 #include "hw/core/device.h"
+#include "hw/core/machine.h"
 #include "hw/pci/pci_device.h"
 #include "memory/memory.h"
 #include "qapi/hmp_registry.h"
@@ -49,7 +50,26 @@ Result<> info_vm_generation_id(HmpCall& call) {
   return {};
 }
 
+/// One node after the other: its processors, and its memory in MB.
+Result<> info_numa(HmpCall& call) {
+  const auto* machine = dynamic_cast<const Machine*>(call.ctx.qom.resolve("/machine"));
+  const NumaConfig* numa =
+      machine != nullptr && machine->config != nullptr ? &machine->config->numa : nullptr;
+  const size_t count = numa != nullptr ? numa->nodes.size() : 0;
+  call.print(count, " nodes\n");
+  if (count == 0) return {};
+  const std::vector<CpuInfoFast> cpus = TRY(qmp_query_cpus_fast(call.ctx));
+  for (size_t i = 0; i < count; ++i) {
+    call.print("node ", i, " cpus:");
+    for (const CpuInfoFast& cpu : cpus)
+      if (cpu.props && cpu.props->node_id == static_cast<int64_t>(i)) call.print(" ", cpu.cpu_index);
+    call.print("\nnode ", i, " size: ", numa->nodes[i].bytes >> 20, " MB\nnode ", i, " plugged: 0 MB\n");
+  }
+  return {};
+}
+
 constexpr HmpCommand kCommands[] = {
+    {.name = "info numa", .help = "show NUMA information", .run = info_numa},
     {.name = "info vm-generation-id",
      .help = "Show Virtual Machine Generation ID",
      .run = info_vm_generation_id},

@@ -65,8 +65,11 @@ Result<> opt_machine(CommandLine& c, std::string_view text) {
     c.answer = std::move(out);
     return {};
   }
+  std::string smp;
   for (const auto& [key, value] : kv.values.as_object()) {
-    if (key == "type")
+    if (key.starts_with("smp."))
+      str_append(smp, smp.empty() ? "" : ",", key.substr(4), "=", value.as_string());
+    else if (key == "type")
       c.machine_type = value.as_string();
     else if (key == "kernel-irqchip" || key == "kernel_irqchip")
       c.kernel_irqchip = value.as_string();
@@ -75,6 +78,7 @@ Result<> opt_machine(CommandLine& c, std::string_view text) {
     else
       c.machine_properties.emplace_back(key, value.as_string());
   }
+  if (!smp.empty()) TRY(opt_smp(c, smp));
   return {};
 }
 
@@ -111,6 +115,35 @@ Result<> opt_memory(CommandLine& c, std::string_view text) {
     return fail(EINVAL, "Parameter 'size' expects a size");
   if (bytes == 0) bytes = uint64_t{128} << 20;
   c.config.ram_bytes = (bytes + 8191) & ~uint64_t{8191};
+  return {};
+}
+
+/// "cpus" may stand several times, each with a number or a range.
+Result<> opt_numa(CommandLine& c, std::string_view text) {
+  constexpr uint64_t kMaxCpus = 4096;
+  std::string rest;
+  Json cpus = Json::array();
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    const std::string_view item = text.substr(at, comma - at);
+    at = comma + 1;
+    if (!item.starts_with("cpus=")) {
+      str_append(rest, rest.empty() ? "" : ",", item);
+      continue;
+    }
+    const std::string_view range = item.substr(5);
+    const size_t dash = range.find('-');
+    uint64_t first = 0, last = 0;
+    if (!parse_u64(range.substr(0, dash), first) ||
+        !parse_u64(dash == std::string_view::npos ? range : range.substr(dash + 1), last) || first > last ||
+        last >= kMaxCpus)
+      return fail(EINVAL, "Parameter 'cpus' expects an int64 value or range");
+    for (uint64_t n = first; n <= last; ++n) cpus.push_back(std::to_string(n));
+  }
+  OptionArgument argument = TRY(parse_tree(rest, "type", OptionSyntax::kLax));
+  if (!cpus.as_array().empty()) argument.values.set("cpus", std::move(cpus));
+  c.numas.push_back({std::move(argument.values), argument.form});
+  c.numa_texts.emplace_back(text);
   return {};
 }
 

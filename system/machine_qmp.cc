@@ -23,4 +23,8 @@ Result<> qmp_inject_nmi(QmpContext& ctx) {
   return machine->inject_nmi();
 }
 
+Result<> qmp_set_numa_node(QmpContext&, NumaOptions) {
+  return fail(EPERM, "The command is permitted only before the machine has been created");
+}
+
 }  // namespace rhea

@@ -84,7 +84,8 @@ int real_main(int argc, char** argv) {
   register_pc_types();
   register_chardev_types();
   register_x86_cpu_types();
-  TypeRegistry::instance().add(MemoryBackendRam::kType);
+  TypeRegistry::instance().add(
+      {&MemoryBackendRam::kType, &MemoryBackendFile::kType, &MemoryBackendMemfd::kType});
   register_backend_types(TypeRegistry::instance());
   hmp_register_generic(hmp_registry());
   hmp_register_media(hmp_registry());

@@ -57,6 +57,7 @@ Result<> opt_machine(CommandLine& c, std::string_view text);
 Result<> opt_accel(CommandLine& c, std::string_view text);
 Result<> opt_cpu(CommandLine& c, std::string_view text);
 Result<> opt_memory(CommandLine& c, std::string_view text);
+Result<> opt_numa(CommandLine& c, std::string_view text);
 Result<> opt_smp(CommandLine& c, std::string_view text);
 Result<> opt_boot(CommandLine& c, std::string_view text);
 Result<> opt_name(CommandLine& c, std::string_view text);

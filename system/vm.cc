@@ -177,6 +177,7 @@ CoResult<> Vm::co_make_machine() {
     if (!r) co_return option_error("machine", std::move(r).error());
   }
   machine_->apply_compatibility();
+  co_await or_return(apply_numa(*type));
   machine_context_ = std::make_unique<MachineContext>(device_context_, *accel_, *this, options_.config);
   co_return co_await machine_->co_build(*machine_context_);
 }
@@ -201,6 +202,28 @@ Json Vm::device_for(const DriveInfo& info) {
     if (type && *type != Json("auto")) device.set("drive-type", std::move(*type));
   }
   return device;
+}
+
+Result<> Vm::apply_numa(const MachineClass& type) {
+  MachineConfig& c = options_.config;
+  const NumaLimits limits{.mem_allowed = type.numa_mem_supported,
+                          .hmat = machine_->hmat,
+                          .max_cpus = c.smp.max_cpus,
+                          .sockets = c.smp.sockets,
+                          .dies = c.smp.dies,
+                          .cores = c.smp.cores,
+                          .threads = c.smp.threads};
+  if (!options_.numas.empty() && !type.hotpluggable_cpus)
+    return fail(ENOTSUP, "NUMA is not supported by this machine-type");
+  for (size_t i = 0; i < options_.numas.size(); ++i) {
+    OptionValue& numa = options_.numas[i];
+    const std::string name = str_cat("numa ", options_.numa_texts[i]);
+    Result<NumaOptions> option = from_json<NumaOptions>(std::move(numa.tree), numa.form);
+    if (!option) return option_error(name, std::move(option).error());
+    if (Result<> added = numa_add(c.numa, *option, limits); !added)
+      return option_error(name, std::move(added).error());
+  }
+  return numa_complete(c.numa, c.ram_bytes);
 }
 
 CoResult<> Vm::co_make_drives() {

@@ -67,6 +67,7 @@ class Vm final : public VmControl {
   CoResult<> co_make_blockdevs();
   CoResult<> co_make_machine();
   Json device_for(const DriveInfo& info);
+  Result<> apply_numa(const MachineClass& type);
   CoResult<> co_make_drives();
   CoResult<> co_make_devices();
   Result<> start_qtest();

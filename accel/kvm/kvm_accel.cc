@@ -207,6 +207,7 @@ Result<Vcpu*> KvmAccel::create_vcpu(VcpuConfig config) {
     return Failure(std::move(set).error());
   }
   if (split_ != nullptr && made->index() == 0) split_->set_bootstrap(static_cast<KvmVcpu*>(made));
+  if (running_) vcpu(vcpus_.size() - 1).start();
   return made;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hw/core/device.h"
+#include "hw/core/numa.h"
 
 namespace rhea {
 
@@ -51,7 +52,10 @@ enum class VgaKind : uint8_t { kNone, kStd };
 /// What the command line says about the machine, checked. Owned by the VM; outlives the machine.
 struct MachineConfig {
   uint64_t ram_bytes = uint64_t{128} << 20;
+  std::string mem_path;       ///< -mem-path: a file, or a directory for one
+  bool mem_prealloc = false;  ///< -mem-prealloc
   SmpTopology smp;
+  NumaConfig numa;
   std::string cpu_model;  ///< -cpu, options included; empty: the machine's default
   std::string kernel, initrd, append;
   std::string firmware;                       ///< -bios: a path or a name searched for; empty: the machine's
@@ -142,6 +146,7 @@ class Machine : public Object {
   bool mem_merge = true;
   bool usb = false;
   bool graphics = true;
+  bool hmat = false;  ///< HMAT options may be given
   std::string memory_backend;
 
  private:

@@ -194,6 +194,12 @@ AcpiFiles build_acpi_files(const AcpiConfig& config) {
   std::vector<uint32_t> tables{append_fadt(set, config, facs_at, dsdt)};
   tables.push_back(set.append_table("APIC", has_wide_apic_ids(config) ? 3 : 1, madt_body(config)));
   if (config.hpet) tables.push_back(set.append_table("HPET", 1, hpet_body()));
+  if (config.numa.any()) {
+    tables.push_back(set.append_table("SRAT", 1, build_srat_body(config)));
+    if (!config.numa.distances.empty())
+      tables.push_back(set.append_table("SLIT", 1, build_slit_body(config)));
+    if (config.hmat) tables.push_back(set.append_table("HMAT", 2, build_hmat_body(config)));
+  }
   tables.push_back(set.append_table("WAET", 1, waet_body()));
   if (config.vmgenid) tables.push_back(append_vmgenid(set));
   uint32_t rsdt = append_rsdt(set, tables);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hw/acpi/table_set.h"
+#include "hw/core/numa.h"
 #include "util/byte_buffer.h"
 
 namespace rhea {
@@ -17,12 +18,16 @@ struct AcpiConfig {
   struct Cpu {
     uint32_t apic_id = 0;
     bool present = true;  // an absent CPU is listed as disabled
+    uint32_t node = 0;    // NUMA node
   };
   struct Range {
     uint64_t first = 0, last = 0;  // inclusive guest-physical addresses
   };
-  std::vector<Cpu> cpus;            // in order of CPU index, which is the ACPI processor UID
-  uint64_t ram_below_4g = 0;        // bytes; the 32-bit PCI window begins here
+  std::vector<Cpu> cpus;      // in order of CPU index, which is the ACPI processor UID
+  uint64_t ram_below_4g = 0;  // bytes; the 32-bit PCI window begins here
+  uint64_t ram_above_4g = 0;
+  NumaConfig numa;  // no nodes: no SRAT, SLIT and HMAT
+  bool hmat = false;
   std::optional<Range> pci_hole64;  // above 4 GiB, if the machine offers one
   uint16_t pm_base = 0x600;         // PIIX4 power management block: PM1 event, PM1 control, timer
   uint16_t gpe0_base = 0xafe0;      // general purpose events, status then enable
@@ -66,6 +71,11 @@ struct AcpiFiles {
   Bytes rsdp;
   Bytes loader;
 };
+
+// The bodies of SRAT, SLIT and HMAT.
+Bytes build_srat_body(const AcpiConfig& config);
+Bytes build_slit_body(const AcpiConfig& config);
+Bytes build_hmat_body(const AcpiConfig& config);
 
 // Builds all tables. Pure: equal configurations give equal bytes.
 AcpiFiles build_acpi_files(const AcpiConfig& config);

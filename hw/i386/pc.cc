@@ -43,6 +43,7 @@
 #include "qapi/qapi_events_machine.h"
 #include "qapi/qapi_events_runstate.h"
 #include "qapi/vm_control.h"
+#include "target/i386/cpu_slots.h"
 #include "target/i386/kvm_devices.h"
 #include "target/i386/x86_cpu.h"
 #include "util/log.h"
@@ -162,6 +163,8 @@ constexpr PropertyInfo PcMachine::kProperties[] = {
     prop<&PcMachine::pflash1>("pflash1", "Node name or ID of a block device to use as a backend"),
     prop<&PcMachine::hpet>("hpet", "Enable/disable high precision event timer emulation"),
     max_ram_property(),
+    prop<&PcMachine::hmat>("hmat",
+                           "Set on/off to enable/disable ACPI Heterogeneous Memory Attribute Table (HMAT)"),
 };
 static constexpr const char* kX86Interfaces[] = {"nmi"};
 static constexpr const char* kPcInterfaces[] = {"hotplug-handler"};
@@ -230,7 +233,9 @@ void PcMachine::apply_compatibility() {
   X86Cpu::kvm_defaults() = {.x2apic = version_.kvm_x2apic, .hides_svm = version_.kvm_hides_svm};
 }
 
-PcMachine::~PcMachine() = default;
+PcMachine::~PcMachine() {
+  X86Cpu::set_plug_handler(nullptr);
+}
 
 template <class T>
 CoResult<T*> PcMachine::co_add(MachineContext& context, Bus* bus, std::function<void(T&)> configure,
@@ -258,13 +263,41 @@ uint64_t PcMachine::low_ram_bytes(uint64_t ram_bytes) const {
   return std::min(ram_bytes, limit);
 }
 
+/// All of RAM: one block, or that of each NUMA node after the other.
+Result<> PcMachine::build_ram(MachineContext& context) {
+  const MachineConfig& c = context.config;
+  const bool by_nodes =
+      std::ranges::any_of(c.numa.nodes, [](const NumaNode& n) { return !n.memdev.empty(); });
+  if (!by_nodes) {
+    MachineRam ram{.backend = memory_backend,
+                   .default_id = machine_class().default_ram_id,
+                   .bytes = c.ram_bytes,
+                   .mem_path = c.mem_path,
+                   .prealloc = c.mem_prealloc,
+                   .merge = mem_merge,
+                   .dump = dump_guest_core};
+    ram_ = MemoryRegion::ram("pc.ram", TRY(machine_ram(ram)));
+    return {};
+  }
+  if (!memory_backend.empty())
+    return fail(EINVAL, "'-machine memory-backend' and '-numa memdev' properties are mutually exclusive");
+  ram_ = MemoryRegion::container("pc.ram", c.ram_bytes);
+  uint64_t at = 0;
+  for (const NumaNode& node : c.numa.nodes) {
+    if (node.memdev.empty()) continue;
+    node_ram_.push_back(MemoryRegion::ram(node.memdev, TRY(claim_memory_backend(node.memdev))));
+    ram_->add_subregion(at, *node_ram_.back());
+    at += node.bytes;
+  }
+  return {};
+}
+
 Result<> PcMachine::build_memory(MachineContext& context) {
   const uint64_t bytes = context.config.ram_bytes;
   below_4g_ = low_ram_bytes(bytes);
   above_4g_ = bytes - below_4g_;
-  ram_block_ = TRY(machine_ram(memory_backend, machine_class().default_ram_id, bytes));
+  TRY(build_ram(context));
   const MemoryTransaction transaction;
-  ram_ = MemoryRegion::ram("pc.ram", ram_block_);
   ram_low_ = MemoryRegion::alias("ram-below-4g", *ram_, 0, below_4g_);
   system_memory().add_subregion(0, *ram_low_);
   if (above_4g_ != 0) {
@@ -313,7 +346,8 @@ Result<> PcMachine::build_cpus(MachineContext& context) {
   const std::string model = context.config.cpu_model.empty() ? "qemu64" : context.config.cpu_model;
   Object& parent = qom_root().container("/machine/unattached");
   const X86CpuModel* named = TRY(apply_cpu_option(model));
-  TRY(create_cpus(context.accel, context.config.smp, *named, parent));
+  TRY(create_cpus(context.accel, context.config.smp, *named, parent, context.config.numa));
+  X86Cpu::set_plug_handler([&accel = context.accel](X86Cpu& cpu) { return plug_cpu(cpu, accel); });
   return create_kernel_devices(context.accel, parent);
 }
 
@@ -641,7 +675,14 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
 
 AcpiConfig PcMachine::acpi_config() const {
   AcpiConfig a;
-  for (const auto& vcpu : context_->accel.vcpus()) a.cpus.push_back({.apic_id = vcpu->apic_id()});
+  for (const CpuSlot& slot : cpu_slots().list)
+    a.cpus.push_back({.apic_id = slot.place.apic_id,
+                      .present = false,
+                      .node = static_cast<uint32_t>(slot.node_id.value_or(0))});
+  for (const auto& vcpu : context_->accel.vcpus()) a.cpus[vcpu->index()].present = true;
+  a.numa = context_->config.numa;
+  a.ram_above_4g = above_4g_;
+  a.hmat = hmat;
   a.ram_below_4g = below_4g_;
   for (size_t i = 0; i < std::min<size_t>(context_->config.serial_chardevs.size(), 2); ++i)
     a.serial_ports.push_back(!context_->config.serial_chardevs[i].empty());

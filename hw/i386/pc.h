@@ -79,7 +79,9 @@ class PcMachine final : public Machine {
   const PcVersion& version_;
   MachineContext* context_ = nullptr;
   uint64_t below_4g_ = 0, above_4g_ = 0;
-  std::shared_ptr<RamBlock> ram_block_, firmware_block_;
+  Result<> build_ram(MachineContext& context);
+  std::shared_ptr<RamBlock> firmware_block_;
+  std::vector<std::unique_ptr<MemoryRegion>> node_ram_;
   std::unique_ptr<MemoryRegion> ram_, ram_low_, ram_high_, pci_memory_, firmware_, firmware_low_;
   std::array<IrqLine, 24> gsi_;
   I440fxPciHost* host_ = nullptr;

@@ -21,4 +21,9 @@ struct CpuSlots {
 };
 CpuSlots& cpu_slots();
 
+struct NumaConfig;
+/// Gives each place the node that `numa` says; places it says nothing of go by their socket, with a warning
+/// where others were named. A place given two nodes is an error.
+Result<> assign_nodes(CpuSlots& slots, const NumaConfig& numa);
+
 }  // namespace rhea

@@ -85,6 +85,9 @@ void X86Cpu::attach(Accelerator& accelerator, unsigned cpu_index, const CpuTopol
   die_id = static_cast<int32_t>(place.die);
   core_id = static_cast<int32_t>(place.core);
   thread_id = static_cast<int32_t>(place.thread);
+  const auto& slots = cpu_slots().list;
+  if (cpu_index < slots.size() && slots[cpu_index].node_id)
+    node_id = static_cast<int32_t>(*slots[cpu_index].node_id);
 }
 
 bool X86Cpu::feature(FeatureBit bit) const {
@@ -139,11 +142,6 @@ void X86Cpu::do_unrealize() {
   vcpu_ = nullptr;
 }
 
-CpuSlots& cpu_slots() {
-  static auto& slots = *new CpuSlots;
-  return slots;
-}
-
 Result<const X86CpuModel*> apply_cpu_option(std::string_view text) {
   CpuOption option = TRY(parse_cpu_option(text));
   for (const std::string& warning : option.ambiguous) warn_report(warning);
@@ -161,7 +159,8 @@ Result<std::shared_ptr<X86Cpu>> make_x86_cpu(const X86CpuModel& info) {
   return cpu;
 }
 
-Result<> create_cpus(Accelerator& accel, const SmpTopology& smp, const X86CpuModel& model, Object& parent) {
+Result<> create_cpus(Accelerator& accel, const SmpTopology& smp, const X86CpuModel& model, Object& parent,
+                     const NumaConfig& numa) {
   if (smp.max_cpus > accel.max_vcpus())
     return fail(EINVAL, "Number of hotpluggable cpus requested (", smp.max_cpus,
                 ") exceeds the maximum cpus supported by ", accel.name() == "kvm" ? "KVM" : accel.name(),
@@ -170,8 +169,9 @@ Result<> create_cpus(Accelerator& accel, const SmpTopology& smp, const X86CpuMod
   CpuSlots& slots = cpu_slots();
   slots.topology = topology;
   slots.model = &model;
-  slots.list.resize(smp.max_cpus);
+  slots.list.assign(smp.max_cpus, {});
   for (unsigned i = 0; i < smp.max_cpus; ++i) slots.list[i].place = cpu_place(topology, i);
+  TRY(assign_nodes(slots, numa));
   for (unsigned i = 0; i < smp.cpus; ++i) {
     auto cpu = TRY(make_x86_cpu(model));
     cpu->attach(accel, i, topology);
@@ -181,6 +181,41 @@ Result<> create_cpus(Accelerator& accel, const SmpTopology& smp, const X86CpuMod
       return Failure(std::move(made).error());
     }
   }
+  return {};
+}
+
+namespace {
+
+Result<> check_id(const char* name, int32_t id, unsigned count) {
+  if (id < 0) return fail(EINVAL, "CPU ", name, " is not set");
+  if (static_cast<unsigned>(id) >= count)
+    return fail(EINVAL, "Invalid CPU ", name, ": ", id, " must be in range 0:", count - 1);
+  return {};
+}
+
+}  // namespace
+
+Result<> plug_cpu(X86Cpu& cpu, Accelerator& accel) {
+  const CpuSlots& slots = cpu_slots();
+  const CpuTopology& t = slots.topology;
+  if (slots.model != &cpu.model_info())
+    return fail(EINVAL, "Invalid CPU type, expected cpu type: '",
+                slots.model != nullptr ? slots.model->type_name : "", "'");
+  if (cpu.die_id < 0 && t.dies == 1) cpu.die_id = 0;
+  TRY(check_id("socket-id", cpu.socket_id, t.sockets));
+  TRY(check_id("die-id", cpu.die_id, t.dies));
+  TRY(check_id("core-id", cpu.core_id, t.cores));
+  TRY(check_id("thread-id", cpu.thread_id, t.threads));
+  const auto index = static_cast<unsigned>(
+      ((cpu.socket_id * t.dies + cpu.die_id) * t.cores + cpu.core_id) * t.threads + cpu.thread_id);
+  if (index >= slots.list.size()) return fail(EINVAL, "no such place for a CPU");
+  const uint32_t apic_id = slots.list[index].place.apic_id;
+  for (const X86Cpu* other : X86Cpu::all())
+    if (other->index() == index) return fail(EEXIST, "CPU[", index, "] with APIC ID ", apic_id, " exists");
+  const auto& node = slots.list[index].node_id;
+  if (cpu.node_id >= 0 && node && cpu.node_id != *node)
+    return fail(EINVAL, "invalid node-id, expected ", *node);
+  cpu.attach(accel, index, t);
   return {};
 }
 

@@ -139,6 +139,10 @@ Result<std::shared_ptr<X86Cpu>> make_x86_cpu(const X86CpuModel& info);
 
 /// Makes `smp.cpus` processors of `model`, as children "device[*]" of `parent`, with a vCPU each. After a
 /// failure the accelerator is of no more use.
-Result<> create_cpus(Accelerator& accel, const SmpTopology& smp, const X86CpuModel& model, Object& parent);
+Result<> create_cpus(Accelerator& accel, const SmpTopology& smp, const X86CpuModel& model, Object& parent,
+                     const NumaConfig& numa = {});
+
+/// Gives a processor that is added later the place that its ids name; they and its type are checked.
+Result<> plug_cpu(X86Cpu& cpu, Accelerator& accel);
 
 }  // namespace rhea
