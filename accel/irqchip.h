@@ -84,6 +84,9 @@ class KernelIrqchip {
   virtual Result<> set_ioapic(const KernelIoapicState& state) = 0;
   virtual Result<KernelPitState> get_pit() = 0;
   virtual Result<> set_pit(const KernelPitState& state) = 0;
+  /// Whether the PIT's interrupts that the guest was too slow for are made up for; they are at first. Fails
+  /// where the kernel offers no choice.
+  virtual Result<> set_pit_reinjection(bool on) = 0;
   /// All of them as after power-up.
   virtual Result<> reset() = 0;
   /// The vCPUs have stopped, or are about to start: the PIT counts no time in between, as little as the

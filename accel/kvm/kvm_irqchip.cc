@@ -72,6 +72,13 @@ Result<> KvmIrqchip::write_routes() {
   return {};
 }
 
+Result<> KvmIrqchip::set_pit_reinjection(bool on) {
+  kvm_reinject_control control{};
+  control.pit_reinject = on ? 1 : 0;
+  TRY(kvm_call(vm_fd_, KVM_REINJECT_CONTROL, "KVM_REINJECT_CONTROL", &control));
+  return {};
+}
+
 Result<> KvmIrqchip::send_msi(const MsiMessage& message) {
   kvm_msi msi{};
   msi.address_lo = static_cast<uint32_t>(message.address);

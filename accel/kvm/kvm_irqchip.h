@@ -23,6 +23,7 @@ class KvmIrqchip final : public KernelIrqchip {
   Result<> set_ioapic(const KernelIoapicState& state) override;
   Result<KernelPitState> get_pit() override;
   Result<> set_pit(const KernelPitState& state) override;
+  Result<> set_pit_reinjection(bool on) override;
   Result<> reset() override;
   void stop_time() override;
   void start_time() override;

@@ -798,6 +798,7 @@ void register_pc_types() {
   registry.add({&NoneMachine::kType, &PciBus::kType, &IsaBus::kType, &I440fx::kType, &I440fxPciHost::kType,
                 &Piix3::kType, &Piix4Pm::kType});
   register_nvram_types();
+  register_kernel_device_types(registry);
   register_char_types(registry);
   register_display_types(registry);
   register_dma_types(registry);

@@ -4,22 +4,13 @@
 
 #include <functional>
 
+#include "hw/core/lost_tick_policy.h"
 #include "hw/core/machine.h"
 #include "hw/isa/isa_bus.h"
 #include "hw/rtc/civil_time.h"
 #include "util/aio_context.h"
 
 namespace rhea {
-
-/// What becomes of periodic interrupts that the guest was too slow for.
-enum class LostTickPolicy : uint8_t { kDiscard, kDelay, kSlew };
-template <>
-struct EnumTraits<LostTickPolicy> {
-  static constexpr const char* kTypeName = "LostTickPolicy";
-  static constexpr EnumName<LostTickPolicy> kNames[] = {{LostTickPolicy::kDiscard, "discard"},
-                                                        {LostTickPolicy::kDelay, "delay"},
-                                                        {LostTickPolicy::kSlew, "slew"}};
-};
 
 struct RtcState {
   std::array<uint8_t, 128> cmos{};  ///< time bytes are current only while the clock is stopped

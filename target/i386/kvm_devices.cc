@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "hw/core/lost_tick_policy.h"
+#include "qom/globals.h"
 #include "util/clock.h"
 
 namespace rhea {
@@ -37,7 +39,8 @@ class KvmPic final : public KernelDevice {
   const bool slave;
   KernelPicState saved;
 };
-const TypeInfo KvmPic::kType{.name = "kvm-i8259", .parent = &Device::kType, .description = "KVM's 8259A"};
+const TypeInfo KvmPic::kType{
+    .name = "kvm-i8259", .parent = &Device::kType, .description = "KVM's 8259A", .made_by_owner = true};
 
 using P = KernelPicState;
 constexpr VMStateField kPicFields[] = {field<&P::last_irr>("last_irr"),
@@ -88,7 +91,7 @@ class KvmIoapic final : public KernelDevice {
   KernelIoapicState saved;
 };
 const TypeInfo KvmIoapic::kType{
-    .name = "kvm-ioapic", .parent = &Device::kType, .description = "KVM's I/O APIC"};
+    .name = "kvm-ioapic", .parent = &Device::kType, .description = "KVM's I/O APIC", .made_by_owner = true};
 
 using I = KernelIoapicState;
 constexpr VMStateField kIoapicFields[] = {field_as<&I::id, uint8_t>("id"),
@@ -123,8 +126,24 @@ class KvmPit final : public KernelDevice {
   static int64_t clock_offset_ns() { return virtual_clock().now_ns() - realtime_clock().now_ns(); }
   KernelPitState saved;
   uint32_t irq_disabled = 0;
+  LostTickPolicy lost_tick_policy = LostTickPolicy::kDelay;  // a property
+
+ protected:
+  Result<> do_realize() override;
 };
-const TypeInfo KvmPit::kType{.name = "kvm-pit", .parent = &Device::kType, .description = "KVM's 8254"};
+constexpr PropertyInfo kPitProperties[] = {prop<&KvmPit::lost_tick_policy>("lost_tick_policy")};
+const TypeInfo KvmPit::kType{.name = "kvm-pit",
+                             .parent = &Device::kType,
+                             .properties = kPitProperties,
+                             .description = "KVM's 8254",
+                             .made_by_owner = true};
+
+Result<> KvmPit::do_realize() {
+  if (lost_tick_policy == LostTickPolicy::kSlew)
+    return fail(EINVAL, "Lost tick policy not supported by kvm-pit");
+  if (lost_tick_policy == LostTickPolicy::kDiscard) TRY(chip().set_pit_reinjection(false));
+  return {};
+}
 
 using C = KernelPitState::Channel;
 constexpr VMStateField kChannelFields[] = {field<&C::count>("count"),
@@ -198,7 +217,8 @@ class KvmClock final : public KernelDevice {
   const VMState* vmstate() const override;
   uint64_t clock_ns = 0;
 };
-const TypeInfo KvmClock::kType{.name = "kvmclock", .parent = &Device::kType, .description = "KVM's clock"};
+const TypeInfo KvmClock::kType{
+    .name = "kvmclock", .parent = &Device::kType, .description = "KVM's clock", .made_by_owner = true};
 
 constexpr VMStateField kClockFields[] = {field<&KvmClock::clock_ns>("clock")};
 constexpr VMState kClockVmState{.name = "kvmclock",
@@ -227,10 +247,15 @@ Result<> create_kernel_devices(Accelerator& accel, Object& parent) {
       std::make_shared<KvmIoapic>(accel), std::make_shared<KvmClock>(accel)};
   if (accel.irqchip()->has_pit()) devices.push_back(std::make_shared<KvmPit>(accel));
   for (auto& device : devices) {
+    TRY(apply_global_properties(*device));
     parent.add_child("device[*]", device);
     TRY(device->realize());
   }
   return {};
+}
+
+void register_kernel_device_types(TypeRegistry& registry) {
+  registry.add({&KvmPic::kType, &KvmIoapic::kType, &KvmClock::kType, &KvmPit::kType});
 }
 
 }  // namespace rhea

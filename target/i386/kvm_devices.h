@@ -11,4 +11,7 @@ namespace rhea {
 /// irqchip. `accel` must outlive them. Accelerator::reset() resets them.
 Result<> create_kernel_devices(Accelerator& accel, Object& parent);
 
+/// Makes their types known.
+void register_kernel_device_types(TypeRegistry& registry);
+
 }  // namespace rhea

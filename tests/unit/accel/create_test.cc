@@ -29,8 +29,8 @@ TEST(CreateAccelerator, RefusesUnknownOptions) {
   std::string chosen;
   said_by({{"qtest", Json::object({{"x", "1"}})}, {"qtest", {}}}, &chosen);
   EXPECT_EQ(chosen, "Property 'qtest-accel.x' not found");
-  said_by({{"kvm", Json::object({{"kernel-irqchip", "split"}})}}, &chosen);
-  EXPECT_EQ(chosen, "kernel-irqchip=split is not supported: the local APIC is the kernel's");
+  said_by({{"kvm", Json::object({{"kernel-irqchip", "off"}})}}, &chosen);
+  EXPECT_EQ(chosen, "kernel-irqchip=off is not supported: the local APIC is the kernel's");
   said_by({{"kvm", Json::object({{"y", "1"}})}}, &chosen);
   EXPECT_EQ(chosen, "Property 'kvm-accel.y' not found");
 }
