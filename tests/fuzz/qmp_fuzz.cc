@@ -5,9 +5,9 @@
 
 #include "chardev/chardev.h"
 #include "chardev/chardev_set.h"
-#include "qapi/monitor_session.h"
 #include "monitor/qmp_session.h"
 #include "qapi/event.h"
+#include "qapi/monitor_session.h"
 #include "util/co_sync.h"
 
 namespace rhea {
