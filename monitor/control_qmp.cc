@@ -1,7 +1,7 @@
 // QMP commands about the connection, the program and the machine as a whole.
 #include "monitor/hmp.h"
-#include "qapi/monitor_session.h"
 #include "monitor/version.h"
+#include "qapi/monitor_session.h"
 #include "qapi/qapi_commands_control.h"
 #include "qapi/qapi_commands_misc.h"
 #include "qapi/qapi_commands_runstate.h"
@@ -24,6 +24,10 @@ Result<VersionInfo> qmp_query_version(QmpContext&) {
 }
 
 Result<> qmp_quit(QmpContext& ctx) {
+  if (ctx.session != nullptr && ctx.session->bounded()) {
+    ctx.vm.request_bounded_quit(ShutdownCause::kHostQmpQuit);
+    return {};
+  }
   ctx.vm.request_quit(ShutdownCause::kHostQmpQuit);
   return {};
 }
@@ -36,6 +40,7 @@ Result<StatusInfo> qmp_query_status(QmpContext& ctx) {
 }
 
 CoResult<> qmp_stop(QmpContext& ctx) {
+  if (ctx.session != nullptr && ctx.session->bounded()) return ctx.vm.co_bounded_stop();
   return ctx.vm.co_stop();
 }
 

@@ -28,8 +28,7 @@ std::string source_of(const Limit& limit, const Json& data) {
 
 }  // namespace
 
-EventBroker::EventBroker(AioContext& loop, std::function<void(std::string_view)> deliver)
-    : loop_(loop), deliver_(std::move(deliver)) {}
+EventBroker::EventBroker(AioContext& loop, EventOutlet outlet) : loop_(loop), outlet_(std::move(outlet)) {}
 
 EventBroker::~EventBroker() {
   *alive_ = false;
@@ -64,8 +63,14 @@ void EventBroker::drain() {
 
 void EventBroker::dispatch(Event event) {
   const auto* limit = std::ranges::find(kLimits, event.name, &Limit::name);
-  if (limit == std::end(kLimits)) return send(event);
+  if (limit == std::end(kLimits)) {
+    log_.add(event, nullptr);
+    send_numbered(event);
+    return send(event);
+  }
   std::string source = source_of(*limit, event.data);
+  log_.add(event, &source);
+  send_numbered(event);
   for (auto& l : limited_) {
     if (l->name != event.name || l->source != source) continue;
     l->waiting = true;
@@ -96,16 +101,27 @@ void EventBroker::second_over(Limited& limited) {
   });
 }
 
-void EventBroker::send(const Event& event) {
+void EventBroker::write_line(const Event& event, bool numbered) {
   line_.clear();
   str_append(line_, "{\"timestamp\": {\"seconds\": ", event.time_us / 1'000'000,
              ", \"microseconds\": ", event.time_us % 1'000'000, "}, \"event\": \"", event.name, '"');
+  if (numbered) str_append(line_, ", \"sequence\": ", event.sequence);
   if (!event.data.is_null()) {
     line_ += ", \"data\": ";
     event.data.write(line_);
   }
   line_ += "}\r\n";
-  deliver_(line_);
+}
+
+void EventBroker::send(const Event& event) {
+  write_line(event, false);
+  outlet_.plain(line_);
+}
+
+void EventBroker::send_numbered(const Event& event) {
+  if (!outlet_.wants_numbered()) return;
+  write_line(event, true);
+  outlet_.numbered(line_);
 }
 
 }  // namespace rhea

@@ -7,29 +7,37 @@
 #include <string_view>
 #include <vector>
 
+#include "monitor/event_log.h"
 #include "qapi/event.h"
 #include "util/aio_context.h"
 
 namespace rhea {
 
+/// Where the lines of events go, CR LF included, on the loop's thread.
+struct EventOutlet {
+  /// To sessions that follow the protocol: some kinds come at most once a second.
+  std::function<void(std::string_view line)> plain;
+  /// To sessions with "event-log": all of them, with their numbers. Not called while wanted() says no.
+  std::function<void(std::string_view line)> numbered;
+  std::function<bool()> wants_numbered;
+};
+
 /// All sessions see the same events in the order in which they were emitted. Some kinds come at most once a
-/// second; of what comes more often the last one is sent when the second is over.
+/// second; of what comes more often the last one is sent when the second is over. Sessions with "event-log"
+/// see each one at once.
 class EventBroker final : public EventSink {
  public:
   static constexpr int64_t kLimitNs = 1'000'000'000;
 
-  /// `deliver` gets each event's line, CR LF included, on the loop's thread.
-  EventBroker(AioContext& loop, std::function<void(std::string_view line)> deliver);
+  EventBroker(AioContext& loop, EventOutlet outlet);
   ~EventBroker() override;
 
   void emit(std::string_view name, Json data) override;
+  /// What was emitted so far. Loop's thread.
+  const EventLog& log() const { return log_; }
 
  private:
-  struct Event {
-    std::string_view name;
-    Json data;
-    int64_t time_us;  ///< since 1970
-  };
+  using Event = EmittedEvent;
   /// A kind (and source) of event that was sent within the last second.
   struct Limited {
     std::string_view name;
@@ -42,9 +50,12 @@ class EventBroker final : public EventSink {
   void dispatch(Event event);
   void second_over(Limited& limited);
   void send(const Event& event);
+  void send_numbered(const Event& event);
+  void write_line(const Event& event, bool numbered);
 
   AioContext& loop_;
-  std::function<void(std::string_view)> deliver_;
+  EventOutlet outlet_;
+  EventLog log_;
   std::string line_;
   std::vector<std::unique_ptr<Limited>> limited_;
   bool draining_ = false;

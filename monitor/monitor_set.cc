@@ -1,5 +1,7 @@
 #include "monitor/monitor_set.h"
 
+#include <algorithm>
+
 #include "chardev/char_options.h"
 #include "chardev/chardev_set.h"
 #include "monitor/hmp_session.h"
@@ -9,14 +11,26 @@
 namespace rhea {
 
 MonitorSet::MonitorSet(AioContext& loop, const QmpContext& context, std::span<const QmpCommand> commands)
-    : loop_(loop), context_(context), commands_(commands), events_(loop, [this](std::string_view line) {
-        for (auto& session : qmp_) session->send_event(line);
-      }) {
+    : loop_(loop),
+      context_(context),
+      commands_(commands),
+      events_(loop, {.plain = [this](std::string_view line) { send_event(line, false); },
+                     .numbered = [this](std::string_view line) { send_event(line, true); },
+                     .wants_numbered =
+                         [this] {
+                           return std::ranges::any_of(qmp_,
+                                                      [](const auto& s) { return s->numbers_events(); });
+                         }}) {
   set_qapi_event_sink(&events_);
 }
 
 MonitorSet::~MonitorSet() {
   set_qapi_event_sink(nullptr);
+}
+
+void MonitorSet::send_event(std::string_view line, bool numbered) {
+  for (auto& session : qmp_)
+    if (session->numbers_events() == numbered) session->send_event(line);
 }
 
 Result<> MonitorSet::create(std::string_view chardev_id, MonitorMode mode, bool pretty) {

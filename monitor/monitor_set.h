@@ -48,6 +48,8 @@ class MonitorSet {
   CoResult<> co_stop();
 
  private:
+  void send_event(std::string_view line, bool numbered);
+
   AioContext& loop_;
   const QmpContext context_;
   const std::span<const QmpCommand> commands_;

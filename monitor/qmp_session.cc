@@ -62,7 +62,9 @@ void QmpSession::opened() {
 
 void QmpSession::closed() {
   ++client_;
-  connected_ = negotiated_ = oob_ = busy_ = false;
+  connected_ = negotiated_ = busy_ = false;
+  capabilities_ = 0;
+  in_flight_ = 0;
   splitter_ = {};
   queue_.clear();
   out_.clear();
@@ -76,7 +78,8 @@ void QmpSession::read(std::span<const uint8_t> data) {
 
 /// No more commands may be taken now.
 bool QmpSession::blocked() const {
-  if (busy_ && (!oob_ || queue_.size() >= kMaxQueued)) return true;
+  if (busy_ && (!has(QMPCapability::kOob) || queue_.size() >= kMaxQueued)) return true;
+  if (in_flight_ >= kMaxInFlight) return true;
   return frontend_.backlog_bytes() > kMaxUnsent;
 }
 
@@ -114,7 +117,7 @@ void QmpSession::process_next() {
 }
 
 void QmpSession::message(std::string_view text) {
-  auto parsed = request_.parse(text, oob_);
+  auto parsed = request_.parse(text, has(QMPCapability::kOob));
   if (!parsed) return refused(request_.id, parsed.error());
   if (busy_ && !request_.oob)
     queue_.push_back({std::exchange(request_, {}), std::nullopt});
@@ -156,18 +159,74 @@ void QmpSession::execute(QmpRequest& request) {
     qmp_append_error(out_, request.id, command.error());
     return add_line(from);
   }
+  if (sent_again(request)) return;
   if ((*command)->run != nullptr)
     run(**command, request);
   else
     start(**command, request);
 }
 
+bool QmpSession::records(const QmpRequest& request) const {
+  return has(QMPCapability::kOutcomeLog) && !request.id.empty() && !qmp_only_asks(request.command);
+}
+
+/// Whether the outcome log knows this command already; then its answer is that of the first time. Else it is
+/// noted that it was taken.
+bool QmpSession::sent_again(const QmpRequest& request) {
+  if (!records(request)) return false;
+  OutcomeLog::Record* record = outcomes_.find(request.id);
+  if (record == nullptr) {
+    outcomes_.begin(request.id, request.command, request.arguments);
+    return false;
+  }
+  if (!OutcomeLog::same(*record, request.command, request.arguments)) {
+    answer(request.id, fail(EEXIST, "The id was used for another command, '", record->command, "'"), {});
+  } else if (record->state == CommandState::kRunning) {
+    record->waiting_client = client_;
+    if (!bounded()) busy_ = true;
+  } else {
+    answer_again(*record);
+  }
+  return true;
+}
+
+void QmpSession::answer_again(const OutcomeLog::Record& record) {
+  const size_t from = out_.size();
+  if (record.state == CommandState::kFailed) {
+    str_append(out_, "{\"id\": ", record.id, ", \"error\": {\"class\": \"", record.error_class,
+               "\", \"desc\": ");
+    json_write_string(out_, record.error);
+    out_ += "}}\r\n";
+    return add_line(from);
+  }
+  if (!record.reply_kept)
+    return answer(record.id, fail(E2BIG, "The command was done before; its answer was too long to keep"), {});
+  answer(record.id, {}, record.reply);
+}
+
+/// Adds the answer to a command that returned the value with the text `reply`, or failed.
+void QmpSession::answer(std::string_view id, const Result<>& result, std::string_view reply) {
+  const size_t from = out_.size();
+  if (result) {
+    str_append(out_, "{\"return\": ", reply);
+    qmp_end_return(out_, id);
+  } else {
+    qmp_append_error(out_, id, result.error());
+  }
+  add_line(from);
+}
+
 void QmpSession::run(const QmpCommand& command, QmpRequest& request) {
   const size_t from = out_.size();
-  out_ += "{\"return\": ";
+  constexpr std::string_view kReturn = "{\"return\": ";
+  const bool recorded = records(request);
+  out_ += kReturn;
   building_ = true;
   auto result = command.run(context_, std::move(request.arguments), out_);
   building_ = false;
+  if (recorded)
+    outcomes_.finish(*outcomes_.find(request.id), result,
+                     std::string_view(out_).substr(from + kReturn.size()));
   if (result) {
     qmp_end_return(out_, request.id);
   } else {
@@ -183,25 +242,30 @@ void QmpSession::run(const QmpCommand& command, QmpRequest& request) {
 void QmpSession::start(const QmpCommand& command, QmpRequest& request) {
   auto work = std::make_shared<InFlight>();
   work->id = request.id;
-  work->reply = "{\"return\": ";
   work->client = client_;
   work->in_band = !request.oob;
-  if (work->in_band) busy_ = true;
+  work->recorded = records(request);
+  if (bounded())
+    ++in_flight_;
+  else if (work->in_band)
+    busy_ = true;
   CoResult<> running = command.co_run(context_, std::move(request.arguments), work->reply);
   gate_.spawn<void>(std::move(running),
                     [this, work](Result<> result) { finished(*work, std::move(result)); });
 }
 
 void QmpSession::finished(InFlight& work, Result<> result) {
-  if (work.client != client_) return;  // nobody waits for it any more
-  const size_t from = out_.size();
-  if (result) {
-    out_ += work.reply;
-    qmp_end_return(out_, work.id);
-  } else {
-    qmp_append_error(out_, work.id, result.error());
+  bool waited_for = work.client == client_;
+  if (waited_for && bounded()) --in_flight_;
+  if (work.recorded) {
+    OutcomeLog::Record* record = outcomes_.find(work.id);
+    const uint64_t waiting = record->waiting_client;
+    outcomes_.finish(*record, result, work.reply);
+    // The client may have come back and sent it again.
+    if (!waited_for && waiting == client_) waited_for = work.in_band = true;
   }
-  add_line(from);
+  if (!waited_for) return;
+  answer(work.id, result, work.reply);
   if (work.in_band) busy_ = false;
   process();
 }
@@ -210,8 +274,11 @@ Result<> QmpSession::negotiate(const std::vector<QMPCapability>& enable) {
   if (negotiated_)
     return fail_class(ErrorClass::kCommandNotFound, EINVAL,
                       "Capabilities negotiation is already complete, command ignored");
-  if (!enable.empty() && !offers_oob()) return fail(EINVAL, "Capability oob not available");
-  oob_ = !enable.empty();
+  unsigned wanted = 0;
+  for (const QMPCapability c : enable) wanted |= 1u << static_cast<unsigned>(c);
+  if ((wanted & 1u << static_cast<unsigned>(QMPCapability::kOob)) != 0 && !offers_oob())
+    return fail(EINVAL, "Capability oob not available");
+  capabilities_ = wanted;
   negotiated_ = true;
   return {};
 }

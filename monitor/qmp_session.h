@@ -8,9 +8,10 @@
 #include <string_view>
 
 #include "chardev/char_frontend.h"
-#include "qapi/monitor_session.h"
+#include "monitor/outcome_log.h"
 #include "monitor/qmp_request.h"
 #include "qapi/command.h"
+#include "qapi/monitor_session.h"
 #include "qapi/qmp_context.h"
 #include "util/aio_context.h"
 #include "util/co_sync.h"
@@ -24,6 +25,8 @@ class QmpSession final : public MonitorSession {
  public:
   /// Commands that may wait while one runs, when out-of-band execution is on.
   static constexpr size_t kMaxQueued = 8;
+  /// Commands that may be under way at a time with "bounded".
+  static constexpr size_t kMaxInFlight = 64;
   /// With this much output not yet taken by the client no more commands are executed.
   static constexpr size_t kMaxUnsent = size_t{1} << 20;
   /// With this much (events alone can do that) the client is given up.
@@ -48,6 +51,11 @@ class QmpSession final : public MonitorSession {
   void flush();
 
   Result<> negotiate(const std::vector<QMPCapability>& enable) override;
+  bool bounded() const override { return has(QMPCapability::kBounded); }
+  /// Whether its client has asked for "event-log".
+  bool numbers_events() const { return has(QMPCapability::kEventLog); }
+  /// The commands that came while a client had asked for "outcome-log".
+  const OutcomeLog& outcomes() const { return outcomes_; }
   UniqueFd received_fd() override;
 
  private:
@@ -57,6 +65,7 @@ class QmpSession final : public MonitorSession {
     std::string reply;
     uint64_t client;
     bool in_band;
+    bool recorded;  ///< in outcomes_, under its id
   };
   struct Queued {
     QmpRequest request;
@@ -76,6 +85,11 @@ class QmpSession final : public MonitorSession {
   void run(const QmpCommand& command, QmpRequest& request);
   void start(const QmpCommand& command, QmpRequest& request);
   void finished(InFlight& work, Result<> result);
+  void answer(std::string_view id, const Result<>& result, std::string_view reply);
+  bool records(const QmpRequest& request) const;
+  bool sent_again(const QmpRequest& request);
+  void answer_again(const OutcomeLog::Record& record);
+  bool has(QMPCapability c) const { return (capabilities_ >> static_cast<unsigned>(c)) & 1; }
   void add_line(size_t from);
   bool offers_oob() const;
 
@@ -86,13 +100,15 @@ class QmpSession final : public MonitorSession {
   CharFrontend frontend_;
   bool input_held_ = false;
   Gate gate_;
+  OutcomeLog outcomes_;
 
   // Of the present client.
   uint64_t client_ = 0;  ///< counts clients
   bool connected_ = false;
   bool negotiated_ = false;
-  bool oob_ = false;
-  bool busy_ = false;  ///< an in-band command is under way
+  unsigned capabilities_ = 0;  ///< a bit for each QMPCapability
+  bool busy_ = false;          ///< an in-band command is under way that others wait for
+  size_t in_flight_ = 0;       ///< commands under way that others do not wait for
   JsonSplitter splitter_;
   QmpRequest request_;  ///< reused
   std::deque<Queued> queue_;

@@ -19,6 +19,9 @@ class MonitorSession {
   /// Ends the negotiation of a QMP session.
   virtual Result<> negotiate(const std::vector<QMPCapability>& enable) = 0;
 
+  /// Whether the client wants no command to wait for disks that do not answer ("bounded").
+  virtual bool bounded() const { return false; }
+
   /// Keeps a descriptor under `name`; one kept earlier under it is closed. It stays until it is taken or
   /// dropped, whoever is connected.
   void keep_fd(std::string name, UniqueFd fd) { fds_[std::move(name)] = std::move(fd); }

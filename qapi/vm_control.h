@@ -32,12 +32,17 @@ class VmControl {
   /// Stops all virtual CPUs (event STOP) and waits until no disk has a request under way, so that nothing
   /// changes guest memory or images any more; nothing if they are stopped.
   virtual CoResult<> co_stop() = 0;
+  /// The same; fails if the disks have not finished within kBoundedNs, though the virtual CPUs are stopped.
+  virtual CoResult<> co_bounded_stop() { return co_stop(); }
+  static constexpr int64_t kBoundedNs = 800'000'000;
   /// Lets them run (event RESUME); refused with the reason where a reset must come first.
   virtual Result<> cont() = 0;
 
   // Requests are carried out by the main loop soon after; they cannot fail.
   /// Ends the process (event SHUTDOWN). Any thread.
   virtual void request_quit(ShutdownCause cause) = 0;
+  /// The same; disks that have not finished within kBoundedNs are left as they are. Main thread.
+  virtual void request_bounded_quit(ShutdownCause cause) { request_quit(cause); }
   /// Resets the machine (event RESET). Any thread.
   virtual void request_reset(ShutdownCause cause) = 0;
   /// Presses the power button (event POWERDOWN). Any thread.

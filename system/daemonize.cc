@@ -57,7 +57,7 @@ Result<> Daemon::ready() {
   return {};
 }
 
-PidFile::~PidFile() {
+void PidFile::remove() {
   if (fd_) ::unlink(path_.c_str());
 }
 

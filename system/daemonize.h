@@ -29,7 +29,8 @@ class PidFile {
  public:
   PidFile() = default;
   PidFile(const PidFile&) = delete;
-  ~PidFile();
+  ~PidFile() { remove(); }
+  void remove();
   /// Fails if another process holds it: `cannot create PID file: Cannot lock pid file`.
   Result<> create(std::string path);
 

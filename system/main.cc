@@ -5,6 +5,8 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
+#include <unistd.h>
+
 #include <cstdio>
 
 #include "accel/accel.h"
@@ -19,8 +21,8 @@
 #include "system/hmp_machine.h"
 #include "system/vm.h"
 #include "target/i386/x86_cpu.h"
-#include "util/co_sync.h"
 #include "ui/input.h"
+#include "util/co_sync.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -73,7 +75,14 @@ Result<> run(CommandLine command_line, int& exit_code) {
   if (started && changes) started = enter_sandbox(sandbox);
   if (started) started = daemon.ready();
   if (started) loop->run();
+  Timer out_of_patience(*loop, realtime_clock(), [&] {
+    warn_report("disks have not finished what is under way; ending without them");
+    pidfile.remove();
+    _exit(vm.exit_code());
+  });
+  if (vm.quits_bounded()) out_of_patience.arm_in(VmControl::kBoundedNs);
   Result<> stopped = run_to_completion(*loop, vm.co_shut_down());
+  out_of_patience.cancel();
   if (!started) return started;
   exit_code = vm.exit_code();
   return stopped;

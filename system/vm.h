@@ -40,8 +40,12 @@ class Vm final : public VmControl {
 
   RunState run_state() const override { return state_; }
   CoResult<> co_stop() override;
+  CoResult<> co_bounded_stop() override;
   Result<> cont() override;
   void request_quit(ShutdownCause cause) override;
+  void request_bounded_quit(ShutdownCause cause) override;
+  /// Whether co_shut_down() is to end soon whatever the disks do.
+  bool quits_bounded() const { return quits_bounded_; }
   void request_reset(ShutdownCause cause) override;
   void request_powerdown() override;
   void request_stop(RunState state) override;
@@ -116,6 +120,7 @@ class Vm final : public VmControl {
   std::atomic<bool> error_request_{false};
   std::atomic<int> exit_code_{0};
   bool resetting_ = false;  ///< the vCPUs wait for co_reset()
+  bool quits_bounded_ = false;
   Gate background_;
 };
 

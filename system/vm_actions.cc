@@ -110,4 +110,36 @@ CoResult<> Vm::co_wake_up(WakeupReason reason) {
   co_return Result<>();
 }
 
+namespace {
+
+/// What a stop and who waits for it, but not without end, have in common.
+struct BoundedStop {
+  CoQueue ended;
+  std::optional<Result<>> result;
+};
+
+CoResult<> co_stop_into(Vm& vm, std::shared_ptr<BoundedStop> stop) {
+  CoResult<> work = vm.co_stop();
+  stop->result = co_await std::move(work);
+  stop->ended.wake_all();
+  co_return Result<>();
+}
+
+}  // namespace
+
+CoResult<> Vm::co_bounded_stop() {
+  auto stop = std::make_shared<BoundedStop>();
+  background_.spawn(co_stop_into(*this, stop), {});
+  Timer deadline(loop_, realtime_clock(), [stop] { stop->ended.wake_all(); });
+  deadline.arm_in(kBoundedNs);
+  if (!stop->result) co_await stop->ended.co_wait();
+  if (stop->result) co_return std::move(*stop->result);
+  co_return fail(EBUSY, "The machine is stopped, but its disks have not finished what is under way");
+}
+
+void Vm::request_bounded_quit(ShutdownCause cause) {
+  quits_bounded_ = true;
+  request_quit(cause);
+}
+
 }  // namespace rhea
