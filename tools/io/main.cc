@@ -147,10 +147,9 @@ int interact(Session& session, const std::string& program) {
     std::printf("%s> ", program.c_str());
     std::fflush(stdout);
     if (!std::getline(std::cin, line)) break;
-    std::ignore = terminal;
     if (session.run_line(line) < 0) status = 1;
   }
-  if (!session.quit()) std::printf("\n");
+  if (terminal && !session.quit()) std::printf("\n");
   return terminal ? 0 : status;
 }
 
