@@ -188,6 +188,9 @@ CoResult<> BlockDriverState::co_snapshot_delete(const std::string&) {
   co_return fail(ENOTSUP, "Block format '", driver().name, "' used by device '", name(),
                  "' does not support internal snapshot deletion");
 }
+CoResult<> BlockDriverState::co_make_empty() {
+  co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot empty an image");
+}
 CoResult<> BlockDriverState::co_change_backing_name(BackingName) {
   co_return fail(ENOTSUP, "Block format '", driver().name, "' knows no backing files");
 }

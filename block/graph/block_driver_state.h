@@ -188,6 +188,8 @@ class BlockDriverState {
   /// only.
   virtual CoResult<> co_snapshot_load(const std::string& id);
   virtual CoResult<> co_snapshot_delete(const std::string& id);
+  /// Forgets all of its own content: the backing file shows through everywhere.
+  virtual CoResult<> co_make_empty();
   /// Changes what the image says about its backing file; empty: none.
   virtual CoResult<> co_change_backing_name(BackingName name);
 

@@ -10,9 +10,9 @@ namespace rhea::img {
 
 namespace {
 constexpr Command kCommands[] = {
-    {"check", cmd_check},   {"compare", cmd_compare}, {"convert", cmd_convert},
-    {"create", cmd_create}, {"dd", cmd_dd},           {"info", cmd_info},
-    {"map", cmd_map},       {"resize", cmd_resize},   {"snapshot", cmd_snapshot}};
+    {"check", cmd_check},     {"commit", cmd_commit}, {"compare", cmd_compare}, {"convert", cmd_convert},
+    {"create", cmd_create},   {"dd", cmd_dd},         {"info", cmd_info},       {"map", cmd_map},
+    {"measure", cmd_measure}, {"rebase", cmd_rebase}, {"resize", cmd_resize},   {"snapshot", cmd_snapshot}};
 std::string program = "rhea-img";
 }  // namespace
 
@@ -69,6 +69,7 @@ void print_help() {
       "    '-V', '--version'    output version information and exit\n\n"
       "Command syntax:\n"
       "  check [--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename\n"
+      "  commit [--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] [-p] filename\n"
       "  compare [--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2\n"
       "  convert [--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-c] [-p] [-q] [-n] [-f fmt] "
       "[-t cache] "

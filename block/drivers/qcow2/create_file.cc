@@ -1,6 +1,7 @@
 // Making a qcow2 image from its -o options: the storage, the empty image, what is allocated beforehand.
 #include "block/drivers/create_options.h"
 #include "block/drivers/qcow2/create.h"
+#include "block/drivers/qcow2/measure.h"
 #include "block/drivers/qcow2/node.h"
 #include "block/graph/open.h"
 
@@ -75,6 +76,38 @@ struct Preallocate {
 };
 
 }  // namespace
+
+namespace qcow2 {
+
+Result<Measure> measure(OptionTree& options) {
+  const CreateOptions o = TRY(take(options));
+  TRY(check_create_options(o));
+  const auto text = TRY(options.take_string("preallocation"));
+  const Preallocation how = TRY(parse_preallocation(text.value_or("off")));
+  Measure m;
+  m.cluster_bytes = o.cluster_bytes;
+  m.preallocated = how == Preallocation::kFalloc || how == Preallocation::kFull;
+  const uint64_t size = o.cluster_bytes, entry = o.extended_l2 ? 16 : 8;
+  const auto clusters = [&](uint64_t bytes) { return (bytes + size - 1) / size; };
+  const uint64_t guest = clusters(o.virtual_bytes);
+  const uint64_t l2 = clusters(guest * entry), l1 = clusters(l2 * 8);
+  if (l2 * 8 > kMaxL1Bytes)
+    return fail(EFBIG, "The image size is too large (try using a larger cluster size)");
+  const uint64_t per_block = size * 8 / o.refcount_bits, data = o.has_data_file ? 0 : guest;
+  uint64_t tables = 1, blocks = 1;
+  for (;;) {  // until table and blocks count themselves
+    const uint64_t all = 1 + l1 + l2 + data + tables + blocks;
+    const uint64_t need_blocks = (all + per_block - 1) / per_block, need_tables = clusters(need_blocks * 8);
+    if (need_blocks <= blocks && need_tables <= tables) break;
+    blocks = std::max(blocks, need_blocks);
+    tables = std::max(tables, need_tables);
+  }
+  m.metadata_bytes = (1 + l1 + l2 + tables + blocks) * size;
+  m.data_bytes = data * size;
+  return m;
+}
+
+}  // namespace qcow2
 
 CoResult<> co_create_qcow2(BlockGraph& graph, const std::string& filename, OptionTree& options) {
   CreateOptions o = co_await or_return(take(options));

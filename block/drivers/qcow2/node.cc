@@ -291,6 +291,11 @@ CoResult<> Qcow2Node::co_preallocate(uint64_t from, uint64_t to, Preallocation h
   co_return co_await image_.co_checkpoint(true);
 }
 
+CoResult<> Qcow2Node::co_make_empty() {
+  co_await or_return(co_await co_shrink(0));
+  co_return co_await image_.co_checkpoint(true);
+}
+
 CoResult<> Qcow2Node::co_shrink(uint64_t bytes) {
   const uint64_t first = image_.cluster_ceil(bytes), end = image_.cluster_ceil(image_.header().virtual_bytes);
   for (uint64_t at = first; at < end;) {

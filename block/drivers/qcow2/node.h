@@ -33,6 +33,7 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_snapshot_apply(const std::string& id) override;
   CoResult<> co_snapshot_load(const std::string& id) override;
   CoResult<> co_snapshot_delete(const std::string& id) override;
+  CoResult<> co_make_empty() override;
   CoResult<> co_change_backing_name(BackingName name) override;
 
   Image& image() { return image_; }
