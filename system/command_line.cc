@@ -38,13 +38,30 @@ Result<> opt_nographic(CommandLine& c, std::string_view) {
   return {};
 }
 
+Result<> opt_vnc(CommandLine& c, std::string_view text) {
+  std::optional<VncOptions> options = TRY(parse_vnc_options(text));
+  if (!options) return {};
+  if (options->id == "default" && !c.vncs.empty()) options->id = str_cat("vnc", c.vncs.size() + 1);
+  c.vncs.push_back(std::move(*options));
+  return {};
+}
+
 Result<> opt_display(CommandLine& c, std::string_view text) {
   if (text == "none") return {};
   if (text == "help") {
     c.answer = "Available display backend types:\nnone\n";
     return {};
   }
-  return fail(EINVAL, "display backend '", text, "' is not available; only 'none' is");
+  if (text == "vnc") return fail(EINVAL, "VNC requires a display argument vnc=<display>");
+  if (text.starts_with("vnc=")) return opt_vnc(c, text.substr(4));
+  return fail(EINVAL, "display backend '", text.substr(0, text.find(',')),
+              "' is not available; 'none' and 'vnc=' are");
+}
+
+/// Which key of a US keyboard a client's key is does not depend on it: only this layout is known.
+Result<> opt_keyboard(CommandLine&, std::string_view text) {
+  if (text == "en-us") return {};
+  return fail(ENOTSUP, "keyboard layout '", text, "' is not available; 'en-us' is");
 }
 
 Result<> opt_vga(CommandLine& c, std::string_view text) {
@@ -221,7 +238,10 @@ constexpr Option kOptions[] = {
     {"debugcon", "dev", "connect the debug console (port 0xe9) to a character device",
      opt_config_text<&MachineConfig::debugcon_chardev>},
     {"nographic", nullptr, "no display; serial port and monitor on the terminal", opt_nographic},
-    {"display", "none", "select the display", opt_display},
+    {"display", "none|vnc=display[,option...]", "select the display", opt_display},
+    {"vnc", "none|[host]:n|unix:path[,id=][,password=on|off][,share=policy][,to=n]...",
+     "serve displays over VNC", opt_vnc},
+    {"k", "en-us", "set the keyboard layout of VNC clients", opt_keyboard},
     {"vga", "std|none", "select the VGA card (default: std)", opt_vga},
     {"nodefaults", nullptr, "do not create default devices", opt_flag<&CommandLine::nodefaults>},
     {"readconfig", "file", "read options from 'file'", opt_readconfig},

@@ -8,6 +8,7 @@
 
 #include "accel/accel.h"
 #include "hw/core/machine.h"
+#include "ui/vnc/vnc_server.h"
 #include "qapi/vm_control.h"
 #include "system/identity.h"
 #include "system/sandbox.h"
@@ -46,6 +47,7 @@ struct CommandLine {
   std::vector<OptionValue> objects, blockdevs, devices, numas;
   std::vector<std::string> numa_texts;  ///< of `numas`, for messages
   std::vector<DriveOption> drives;
+  std::vector<VncOptions> vncs;
   std::vector<std::string> chardevs;
   std::vector<std::string> audiodevs;  ///< their ids
   bool lock_memory = false;            ///< -overcommit mem-lock=on

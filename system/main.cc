@@ -23,6 +23,7 @@
 #include "target/i386/x86_cpu.h"
 #include "ui/input.h"
 #include "util/co_sync.h"
+#include "ui/vnc/vnc_server.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -100,6 +101,7 @@ int real_main(int argc, char** argv) {
   hmp_register_media(hmp_registry());
   hmp_register_input(hmp_registry());
   hmp_register_screendump(hmp_registry());
+  hmp_register_vnc(hmp_registry());
   register_block_hmp(hmp_registry());
   register_chardev_hmp(hmp_registry());
   register_machine_hmp(hmp_registry());

@@ -51,6 +51,7 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
 
 Vm::~Vm() {
   set_device_context(nullptr);
+  vnc_servers().clear();
   input_hub().enabled = nullptr;
   set_data_file_finder(nullptr);
 }
@@ -68,6 +69,7 @@ CoResult<> Vm::co_start() {
   co_await or_return(co_await co_make_drives());
   co_await or_return(co_await co_make_devices());
   co_await or_return(co_await machine_->co_finish(*machine_context_));
+  co_await or_return(make_vnc_servers());
   machine_->reset();
   co_await or_return(start_qtest());
   if (!options_.start_paused) co_await or_return(cont());
@@ -280,6 +282,7 @@ CoResult<> Vm::co_shut_down() {
     monitors_->flush();
   }
   monitors_.reset();
+  vnc_servers().clear();
   set_device_context(nullptr);
   graph_.device_resolver = nullptr;
   if (machine_ != nullptr) {
@@ -446,6 +449,20 @@ bool Vm::do_shutdown(ShutdownCause cause) {
   if (cause == ShutdownCause::kGuestPanic && actions().panic == PanicAction::kExitFailure) exit_code_ = 1;
   loop_.stop();
   return true;
+}
+
+Result<> Vm::make_vnc_servers() {
+  const std::string title = name().empty() ? "Rhea" : str_cat("Rhea (", name(), ")");
+  for (const VncOptions& options : options_.vncs) {
+    if (!options.display.empty()) {
+      Result<Console*> shown = find_console(options.display, options.head);
+      if (!shown) return option_error("vnc", std::move(shown).error());
+    }
+    Result<std::unique_ptr<VncServer>> server = VncServer::create(loop_, options, title);
+    if (!server) return option_error("vnc", std::move(server).error());
+    vnc_servers().push_back(std::move(*server));
+  }
+  return {};
 }
 
 Result<> Vm::start_qtest() {

@@ -75,6 +75,7 @@ class Vm final : public VmControl {
   CoResult<> co_make_drives();
   CoResult<> co_make_devices();
   Result<> start_qtest();
+  Result<> make_vnc_servers();
   void handle_requests();
   void do_reset(ShutdownCause cause);
   CoResult<> co_reset(ShutdownCause cause);

@@ -89,7 +89,7 @@ class Errors(unittest.TestCase):
         (["-uuid", "12"], "-uuid 12: failed to parse UUID string: wrong format"),
         (["-rtc", "base=yesterday"], None),
         (["-boot", "order=z"], "-boot order=z: Invalid boot device 'z'"),
-        (["-display", "gtk"], "-display gtk: display backend 'gtk' is not available; only 'none' is"),
+        (["-display", "gtk"], "-display gtk: display backend 'gtk' is not available; 'none' and 'vnc=' are"),
         (["-vga", "foo"], "-vga foo: unknown vga type: foo"),
         (["-vga", "cirrus"], "-vga cirrus: this VGA card is not available; 'std' and 'none' are"),
         (["-bios", "/no/such.bin"], None),

@@ -20,6 +20,8 @@ MAY = {
     "chardev": CORE,
     "memory": CORE,
     "ui": CORE,
+    "ui/vnc": CORE + ["ui", "chardev"],
+    "modules": BASE + ["ui/vnc"],
     "accel": CORE + ["memory"],
     "hw/core": CORE + ["block", "chardev", "memory", "accel"],
     "hw": CORE + ["block", "chardev", "memory", "accel", "ui", "hw/core", "hw/block", "hw/pci",
