@@ -1,4 +1,5 @@
 """The object tree and device_add over QMP: shape, and the texts of every error a manager meets."""
+import base64
 import os
 
 from machine import MachineTest
@@ -99,6 +100,30 @@ class Tree(MachineTest):
         self.assertEqual([(t["id"], t["poll-max-ns"]) for t in info], [("io0", 32768)])
         self.assertTrue(os.path.exists(f"/proc/{self.vm.pid}/task/{info[0]['thread-id']}"))
         self.assertIn("io0:\r\n  thread_id=", self.qmp.hmp("info iothreads"))
+
+    def test_secrets(self):
+        key = base64.b64encode(bytes(range(32))).decode()
+        self.qmp.execute("object-add", {"qom-type": "secret", "id": "master", "data": key, "format": "base64"})
+        iv = base64.b64encode(bytes(16)).decode()
+
+        def add(error, **properties):
+            self.assert_error(error, "object-add", qom_type="secret", id="s", **properties)
+        add("Either 'file' or 'data' must be provided")
+        add("'file' and 'data' are mutually exclusive", data="x", file="/etc/passwd")
+        add("Unable to read /no/such: No such file or directory", file="/no/such")
+        add("Base64 data contains invalid characters", data="!!", format="base64")
+        add("Parameter 'format' does not accept value 'hex'", data="x", format="hex")
+        add("No secret with id 'none'", data="x", keyid="none", iv=iv)
+        add("IV is required to decrypt secret", data="x", keyid="master")
+        add("IV should be 16 bytes in length not 3", data="YWJj", format="base64", keyid="master", iv="AAAA")
+        add("Length 3 must be a multiple of block size 16", data="YWJj", format="base64", keyid="master", iv=iv)
+        # openssl enc -aes-256-cbc -K 000102…1f -iv 0, of "letmein"
+        good = "4QTUqTcO3X/wflDFWw3jPw=="
+        self.qmp.execute("object-add", {"qom-type": "secret", "id": "s", "data": good, "format": "base64", "keyid": "master",
+                                        "iv": iv})
+        self.assertTrue(self.qmp.execute("qom-get", {"path": "/objects/s", "property": "loaded"}))
+        self.qmp.execute("object-del", {"id": "s"})
+        add("Incorrect number of padding bytes (182) found on decrypted data", data=base64.b64encode(bytes([1]) * 16).decode(), format="base64", keyid="master", iv=iv)
 
     def test_qtree(self):
         text = self.qmp.hmp("info qtree").replace("\r\n", "\n")
