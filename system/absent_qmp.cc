@@ -1,5 +1,7 @@
 // QMP: questions about parts that no machine here has yet, answered as a machine without them does.
+#include "hw/core/machine.h"
 #include "qapi/qapi_commands_devices.h"
+#include "qapi/qmp_context.h"
 
 namespace rhea {
 
@@ -42,6 +44,27 @@ Result<HumanReadableText> qmp_x_query_rdma(QmpContext&) {
 
 Result<HumanReadableText> qmp_x_query_usb(QmpContext&) {
   return fail(ENODEV, "USB support not enabled");
+}
+
+Result<std::vector<RxFilterInfo>> qmp_query_rx_filter(QmpContext&, QueryRxFilterArgs args) {
+  if (args.name) return fail(ENODEV, "invalid net client name: ", *args.name);
+  return std::vector<RxFilterInfo>();
+}
+
+Result<> qmp_set_link(QmpContext&, SetLinkArgs args) {
+  return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Device '", args.name, "' not found");
+}
+
+Result<std::vector<ACPIOSTInfo>> qmp_query_acpi_ospm_status(QmpContext& ctx) {
+  bool acpi = false;
+  if (Object* machine = ctx.qom.resolve("/machine"); machine != nullptr)
+    for_each_device(*machine, [&](Device& d) { acpi = acpi || d.type().is_a("PIIX4_PM"); });
+  if (!acpi) return fail(ENOTSUP, "command is not supported, missing ACPI device");
+  return std::vector<ACPIOSTInfo>();  // it has no slots for memory and processors
+}
+
+Result<std::vector<MemoryDeviceInfo>> qmp_query_memory_devices(QmpContext&) {
+  return std::vector<MemoryDeviceInfo>();
 }
 
 }  // namespace rhea

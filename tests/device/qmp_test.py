@@ -106,6 +106,16 @@ class Introspection(MachineTest):
         self.assert_error("No balloon device has been activated", "balloon", error_class="DeviceNotActive", value=1 << 20)
         self.assert_error("USB support not enabled", "x-query-usb")
         self.assertEqual(self.qmp.execute("query-replay")["mode"], "none")
+        self.assertEqual(self.qmp.execute("query-rx-filter"), [])
+        self.assert_error("invalid net client name: x", "query-rx-filter", name="x")
+        self.assert_error("Device 'x' not found", "set_link", error_class="DeviceNotFound", name="x", up=True)
+        self.assertEqual(self.qmp.execute("query-acpi-ospm-status"), [])
+        self.assertEqual(self.qmp.execute("query-memory-devices"), [])
+
+    def test_no_acpi_no_status(self):
+        vm = self.launch(["-no-acpi"])
+        reply = vm.qmp.call({"execute": "query-acpi-ospm-status", "id": 1})
+        self.assertEqual(reply["error"]["desc"], "command is not supported, missing ACPI device")
 
     @not_the_peer("its events have other names")
     def test_trace_events(self):
