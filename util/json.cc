@@ -329,6 +329,8 @@ std::string requote(std::string_view text) {
 }  // namespace
 
 Result<Json> Json::parse(std::string_view text) {
+  // The reader takes a zero byte for the end of the text; it is no part of any value.
+  if (text.find('\0') != std::string_view::npos) return fail(EINVAL, json_diagnose(text));
   const std::string_view given = text;
   std::string requoted;
   if (text.find('\'') != std::string_view::npos) text = requoted = requote(text);

@@ -113,6 +113,11 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"\"\xed\xa0\x80\"", "JSON parse error, invalid UTF-8 sequence in string"},
         Wrong{"[%]", "JSON parse error, stray '%'"}, Wrong{"1e999", "JSON parse error, number too big"}));
 
+TEST(Json, ZeroByteIsNotTheEnd) {
+  constexpr std::string_view kText("1\0 x", 4);
+  EXPECT_FALSE(Json::parse(kText));
+}
+
 TEST(JsonSplitter, LimitsNesting) {
   std::string deep(JsonSplitter::kMaxNesting, '[');
   EXPECT_TRUE(pieces(deep).empty());
