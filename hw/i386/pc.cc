@@ -38,6 +38,7 @@
 #include "hw/timer/i8254.h"
 #include "hw/timer/pcspk.h"
 #include "hw/timer/timer_types.h"
+#include "hw/virtio/virtio_types.h"
 #include "hw/watchdog/watchdog_types.h"
 #include "memory/backend.h"
 #include "qapi/qapi_events_machine.h"
@@ -70,6 +71,27 @@ uint16_t apic_id_limit(const Accelerator& accel) {
   for (const auto& vcpu : accel.vcpus()) limit = std::max(limit, vcpu->apic_id() + 1);
   return static_cast<uint16_t>(limit);
 }
+
+/// Where functions send their message-signalled interrupts; a processor's own accesses end at its local APIC.
+class MsiWindow final : public MmioHandler {
+ public:
+  static constexpr GuestAddr kBase = 0xfee00000;
+  static constexpr uint64_t kBytes = 0x100000;
+  explicit MsiWindow(Accelerator& accel) : accel_(accel) {}
+  uint64_t mmio_read(uint64_t, unsigned) override { return 0; }
+  void mmio_write(uint64_t offset, uint64_t value, unsigned) override {
+    const MsiMessage message{.address = kBase + offset, .data = static_cast<uint32_t>(value)};
+    Result<> sent;
+    if (accel_.irqchip() != nullptr)
+      sent = accel_.irqchip()->send_msi(message);
+    else if (accel_.split_irqchip() != nullptr)
+      sent = accel_.split_irqchip()->send_msi(message);
+    if (!sent) log_guest_error("a message-signalled interrupt was lost: ", sent.error().message());
+  }
+
+ private:
+  Accelerator& accel_;
+};
 
 /// The I/O APIC in user space, with local APICs in the kernel.
 void connect_split(Ioapic& ioapic, SplitIrqchip& split) {
@@ -343,6 +365,11 @@ Result<> PcMachine::load_firmware(MachineContext& context) {
 
 Result<> PcMachine::build_cpus(MachineContext& context) {
   if (context.accel.wants_irqchip()) TRY(context.accel.create_irqchip(pit));
+  if (context.accel.irqchip() != nullptr || context.accel.split_irqchip() != nullptr) {
+    msi_handler_ = std::make_unique<MsiWindow>(context.accel);
+    msi_window_ = MemoryRegion::io("kvm-apic-msi", MsiWindow::kBytes, *msi_handler_, {.valid_max = 4});
+    system_memory().add_subregion(MsiWindow::kBase, *msi_window_, 1);
+  }
   const std::string model = context.config.cpu_model.empty() ? "qemu64" : context.config.cpu_model;
   Object& parent = qom_root().container("/machine/unattached");
   const X86CpuModel* named = TRY(apply_cpu_option(model));
@@ -810,6 +837,7 @@ void register_pc_types() {
   register_rtc_types(registry);
   register_timer_types(registry);
   register_watchdog_types(registry);
+  register_virtio_types(registry);
 }
 
 }  // namespace rhea

@@ -79,6 +79,8 @@ class PcMachine final : public Machine {
   const PcVersion& version_;
   MachineContext* context_ = nullptr;
   uint64_t below_4g_ = 0, above_4g_ = 0;
+  std::unique_ptr<MmioHandler> msi_handler_;
+  std::unique_ptr<MemoryRegion> msi_window_;
   Result<> build_ram(MachineContext& context);
   std::shared_ptr<RamBlock> firmware_block_;
   std::vector<std::unique_ptr<MemoryRegion>> node_ram_;

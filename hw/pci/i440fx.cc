@@ -186,14 +186,16 @@ void I440fxPciHost::address_write(uint64_t offset, uint64_t value, unsigned size
   if (offset == 0 && size == 4) config_address = static_cast<uint32_t>(value);
 }
 
+/// Bits 1:0 of CONFIG_ADDRESS should be zero; programs that leave them set and read the first port mean those
+/// bytes.
 uint64_t I440fxPciHost::data_read(uint64_t offset, unsigned size) {
   if ((config_address & 0x8000'0000) == 0) return UINT64_MAX;
-  return bus_->config_read((config_address & 0xff'fffc) | static_cast<uint32_t>(offset), size);
+  return bus_->config_read((config_address & 0xff'ffff) | static_cast<uint32_t>(offset), size);
 }
 
 void I440fxPciHost::data_write(uint64_t offset, uint64_t value, unsigned size) {
   if ((config_address & 0x8000'0000) == 0) return;
-  bus_->config_write((config_address & 0xff'fffc) | static_cast<uint32_t>(offset),
+  bus_->config_write((config_address & 0xff'ffff) | static_cast<uint32_t>(offset),
                      static_cast<uint32_t>(value), size);
 }
 

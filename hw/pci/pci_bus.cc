@@ -115,8 +115,11 @@ void describe_bars(const PciDevice& d, std::string& out) {
     const uint64_t address = d.bar_address(n);  // all ones while unmapped, as users of QEMU know it
     const uint64_t last = address + region->size() - 1;
     const int digits = io ? 4 : 8;
-    str_append(out, "      BAR", n, io ? ": I/O" : prefetchable ? ": 32 bit prefetchable memory" : ": 32 bit memory", " at 0x", hex(address, digits), " [0x",
-               hex(last, digits), "].\n");
+    str_append(out, "      BAR", n,
+               io             ? ": I/O"
+               : prefetchable ? ": 32 bit prefetchable memory"
+                              : ": 32 bit memory",
+               " at 0x", hex(address, digits), " [0x", hex(last, digits), "].\n");
   }
 }
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kMaxRomBytes = uint64_t{16} << 20;
 constexpr size_t kMinRomBytes = 2048;
+constexpr uint64_t kWideTop = (uint64_t{1} << 46) - 1;  ///< no processor reaches higher
 
 /// "3.1", "0x3" or "03.0": slot and function of an `addr` property.
 bool parse_addr(std::string_view text, int& devfn) {
@@ -154,6 +155,8 @@ void PciDevice::do_unrealize() {
     if (bar.mapped) (bar.io ? pci_bus()->io() : pci_bus()->memory()).remove_subregion(*bar.region);
     bar = Bar{};
   }
+  next_capability_ = 0x40;
+  config_[pci::kCapPtr] = 0;
   set_intx(0);
 }
 
@@ -164,6 +167,26 @@ void PciDevice::register_bar(int n, bool io, std::unique_ptr<MemoryRegion> regio
   store_le<uint32_t>(&config_[at], io ? 1 : prefetchable ? 8 : 0);
   store_le<uint32_t>(&wmask_[at], static_cast<uint32_t>(~(size - 1)));
   bars_[static_cast<size_t>(n)] = Bar{.region = std::move(region), .io = io, .prefetchable = prefetchable};
+}
+
+void PciDevice::register_wide_bar(int n, std::unique_ptr<MemoryRegion> region) {
+  const uint64_t size = region->size();
+  register_bar(n, false, std::move(region), true);
+  const size_t at = pci::kBar0 + 4u * static_cast<size_t>(n);
+  config_[at] |= 4;
+  store_le<uint32_t>(&wmask_[at + 4], static_cast<uint32_t>(~(size - 1) >> 32));
+  bars_[static_cast<size_t>(n)].wide = true;
+}
+
+unsigned PciDevice::add_capability(uint8_t id, unsigned bytes) {
+  const unsigned at = next_capability_;
+  assert(bytes % 4 == 0 && at + bytes <= config_.size());
+  next_capability_ += bytes;
+  config_[at] = id;
+  config_[at + 1] = config_[pci::kCapPtr];
+  config_[pci::kCapPtr] = static_cast<uint8_t>(at);
+  config_[pci::kStatus] |= pci::kStatusCapList;
+  return at;
 }
 
 uint32_t PciDevice::config_read(unsigned offset, unsigned size) {
@@ -198,12 +221,14 @@ void PciDevice::map_bar(Bar& bar, size_t at) {
   const uint16_t command = load_le<uint16_t>(&config_[pci::kCommand]);
   const uint32_t raw = load_le<uint32_t>(&config_[at]);
   const bool rom = at == pci::kRomBar;
-  const uint64_t address = raw & (bar.io ? ~3u : rom ? ~0x7ffu : ~15u);
+  const uint64_t upper = bar.wide ? uint64_t{load_le<uint32_t>(&config_[at + 4])} << 32 : 0;
+  const uint64_t address = upper | (raw & (bar.io ? ~3u : rom ? ~0x7ffu : ~15u));
   const bool decoded = (command & (bar.io ? pci::kCommandIo : pci::kCommandMemory)) != 0 &&
                        (!rom || (raw & pci::kRomEnable) != 0);
   // Address 0 and the top of the space are what a guest writes while it sizes the BAR.
   const uint64_t last = address + bar.region->size() - 1;
-  const bool valid = decoded && address != 0 && last <= (bar.io ? 0xffffu : 0xfffffffeu);
+  const uint64_t top = bar.io ? 0xffff : bar.wide && upper != 0 ? kWideTop : 0xfffffffe;
+  const bool valid = decoded && address != 0 && address <= last && last <= top;
   const uint64_t target = valid ? address : UINT64_MAX;
   if (target == bar.address) return;
   MemoryRegion& space = bar.io ? pci_bus()->io() : pci_bus()->memory();

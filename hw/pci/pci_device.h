@@ -66,6 +66,11 @@ class PciDevice : public Device {
 
   /// Shows `region` through BAR `n` (0..5) as memory or ports; its size must be a power of two.
   void register_bar(int n, bool io, std::unique_ptr<MemoryRegion> region, bool prefetchable = false);
+  /// The same with a 64-bit address, which takes BAR n + 1 too; memory, prefetchable.
+  void register_wide_bar(int n, std::unique_ptr<MemoryRegion> region);
+  /// Puts a capability of `bytes` (a multiple of 4) into the list and returns where it begins; its body is
+  /// read-only zeros. In do_realize().
+  unsigned add_capability(uint8_t id, unsigned bytes);
   MemoryRegion* bar_region(int n) const { return bars_[n].region.get(); }  ///< 6: the ROM
   /// Where the guest has mapped BAR `n`; UINT64_MAX if nowhere.
   uint64_t bar_address(int n) const { return bars_[n].address; }
@@ -107,6 +112,7 @@ class PciDevice : public Device {
     std::unique_ptr<MemoryRegion> region;
     bool io = false;
     bool prefetchable = false;
+    bool wide = false;  ///< its address goes on in the next BAR
     uint64_t address = UINT64_MAX;
     bool mapped = false;
   };
@@ -115,6 +121,7 @@ class PciDevice : public Device {
   Result<> load_rom();
   static constexpr size_t kRomSlot = 6;  ///< in bars_
   static const PropertyInfo kProperties[];
+  unsigned next_capability_ = 0x40;
   int devfn_ = -1;
   bool multifunction_ = false;
   std::array<uint8_t, 256> config_{};

@@ -1,0 +1,124 @@
+#include "hw/virtio/virtio_device.h"
+
+#include <cstring>
+
+#include "util/log.h"
+
+namespace rhea {
+
+constexpr TypeInfo VirtioDevice::kType{.name = "virtio-device", .parent = &Device::kType};
+constexpr TypeInfo VirtioBus::kType{.name = "virtio-bus", .parent = &Bus::kType, .made_by_owner = true};
+
+void VirtioDevice::make_queues(size_t count, uint16_t size) {
+  queues_ = std::vector<VirtioQueue>(count);
+  for (VirtioQueue& queue : queues_) queue.max_size = queue.size = size;
+}
+
+void VirtioDevice::set_features(uint64_t features) {
+  if ((status_ & virtio::kFeaturesOk) != 0) return;
+  features_ = features & offered_features();
+}
+
+/// A reset that is under way reads as what was before (2.4.2: the driver waits for 0).
+uint8_t VirtioDevice::status() const {
+  return status_;
+}
+
+void VirtioDevice::set_status(uint8_t status) {
+  if (status == 0) {
+    if (status_ == 0 && features_ == 0 && is_quiet()) return clear();
+    resetting_ = true;
+    for (VirtioQueue& queue : queues_) queue.ring.reset();
+    forget_requests();
+    if (is_quiet()) clear();
+    return;
+  }
+  if (resetting_) return;
+  status_ = static_cast<uint8_t>(status | (status_ & virtio::kNeedsReset));
+  if ((status & virtio::kDriverOk) != 0) serve_all();
+}
+
+void VirtioDevice::became_quiet() {
+  if (resetting_) clear();
+}
+
+void VirtioDevice::clear() {
+  resetting_ = false;
+  status_ = 0;
+  features_ = 0;
+  for (VirtioQueue& queue : queues_) reset_queue(queue);
+}
+
+void VirtioDevice::reset() {
+  set_status(0);
+}
+
+void VirtioDevice::reset_queue(VirtioQueue& queue) {
+  const uint16_t size = queue.max_size;
+  queue = VirtioQueue{};
+  queue.max_size = queue.size = size;
+}
+
+void VirtioDevice::enable_queue(VirtioQueue& queue) {
+  if (resetting_ || queue.size == 0) return;
+  const RingLayout layout{.size = queue.size,
+                          .descriptors = queue.descriptors,
+                          .driver = queue.driver,
+                          .device = queue.device,
+                          .indirect = has_feature(virtio::kIndirectDesc),
+                          .event_index = has_feature(virtio::kEventIdx),
+                          .notify_on_empty = has_feature(virtio::kNotifyOnEmpty)};
+  queue.enabled = true;
+  queue.ring = has_feature(virtio::kRingPacked) ? VirtRing::create_packed(memory_space(), layout, {})
+                                                : VirtRing::create_split(memory_space(), layout, {});
+}
+
+bool VirtioDevice::may_serve(const VirtioQueue& queue) const {
+  return queue.ring != nullptr && !resetting_ && (status_ & virtio::kNeedsReset) == 0 &&
+         (status_ & virtio::kDriverOk) != 0 && transport_->may_access_memory();
+}
+
+void VirtioDevice::notify(size_t n) {
+  if (n < queues_.size() && may_serve(queues_[n])) serve(queues_[n]);
+}
+
+void VirtioDevice::serve_all() {
+  for (size_t n = 0; n < queues_.size(); ++n) notify(n);
+}
+
+void VirtioDevice::complete(VirtioQueue& queue, const RingElement& element, uint32_t written) {
+  Result<> pushed = queue.ring->push(element, written);
+  if (!pushed) return broken(pushed.error());
+  if (queue.ring->take_interrupt()) transport_->queue_interrupt(queue.vector);
+}
+
+void VirtioDevice::broken(const Error& error) {
+  log_guest_error(type().name, ": ", error.message());
+  status_ |= virtio::kNeedsReset;
+  if (has_feature(virtio::kVersion1)) config_changed();
+}
+
+void VirtioDevice::config_changed() {
+  if ((status_ & virtio::kDriverOk) == 0) return;
+  ++config_generation_;
+  transport_->config_interrupt();
+}
+
+uint64_t VirtioDevice::read_config(uint64_t offset, unsigned size) {
+  std::array<uint8_t, 256> config{};
+  fill_config(config);
+  uint64_t value = 0;
+  if (offset > config_bytes() || size > config_bytes() - offset) return ~uint64_t{0};
+  std::memcpy(&value, config.data() + offset, size);
+  return value;
+}
+
+void VirtioDevice::write_config(uint64_t offset, uint64_t value, unsigned size) {
+  if (offset > config_bytes() || size > config_bytes() - offset) return;
+  std::array<uint8_t, 256> config{};
+  fill_config(config);
+  std::memcpy(config.data() + offset, &value, size);
+  config_written(std::span(config).first(config_bytes()));
+}
+
+}  // namespace rhea
