@@ -186,6 +186,8 @@ CoResult<> Vm::co_make_machine() {
 
 /// The device that shows `info` to the guest; null if this machine has no place for it.
 Json Vm::device_for(const DriveInfo& info) {
+  if (info.interface == DriveInterface::kVirtio && find_bus(*machine_, "pci.0") != nullptr)
+    return Json::object({{"driver", "virtio-blk-pci"}, {"drive", info.backend->name()}});
   const bool floppy = info.interface == DriveInterface::kFloppy;
   if (!floppy && info.interface != DriveInterface::kIde) return {};
   if (floppy && info.bus != 0) return {};
@@ -250,8 +252,9 @@ CoResult<> Vm::co_make_drives() {
       co_return fail(EINVAL, "machine type does not support if=", drive_interface_name(info.interface),
                      ",bus=", info.bus, ",unit=", info.unit);
     }
+    const bool built_in = info.interface != DriveInterface::kVirtio;
     auto added = co_await co_device_add(device_context_, std::move(device), ValueForm::kTyped, false,
-                                        "/machine/unattached");
+                                        built_in ? "/machine/unattached" : "/machine/peripheral-anon");
     if (!added) co_return option_error("drive", std::move(added).error());
     info.claimed = true;
   }

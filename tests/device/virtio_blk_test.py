@@ -103,6 +103,14 @@ class VirtioBlk(MachineTest):
             self.assertIn(text, done.stderr)
 
 
+class ShortForm(MachineTest):
+    ARGS = ["-drive", "if=virtio,driver=null-co,size=1048576,read-zeroes=on"]
+
+    def test_drive_option_makes_the_device(self):
+        disk = [b for b in self.qmp.execute("query-block") if b["device"] == "virtio0"]
+        self.assertEqual([b["qdev"] for b in disk], ["/machine/peripheral-anon/device[0]/virtio-backend"])
+
+
 class Modern(MachineTest):
     ARGS = DISK + ["-device", "virtio-blk-pci-non-transitional,drive=n,addr=4"]
 
