@@ -1,5 +1,7 @@
 #include "qom/globals.h"
 
+#include "util/log.h"
+
 namespace rhea {
 
 namespace {
@@ -32,23 +34,44 @@ void clear_global_properties() {
   globals() = {};
 }
 
-Result<> apply_global_properties(Object& object) {
+namespace {
+
+Result<> apply(Object& object, std::string_view type, std::string_view property, std::string_view value) {
+  Result<> set = object.set_property(property, Json(value), ValueForm::kKeyval);
+  if (set) return {};
+  return Failure(
+      std::move(set).error().prepend(str_cat("can't apply global ", type, ".", property, "=", value, ": ")));
+}
+
+}  // namespace
+
+Result<> apply_global_properties(Object& object, GlobalErrors errors) {
   const TypeInfo& type = object.type();
   for (const auto& list : globals().compat) {
     for (const CompatProperty& c : list) {
       if (!type.is_a(c.type) || type.find_property(c.property) == nullptr) continue;
-      if (Result<> set = object.set_property(c.property, Json(c.value), ValueForm::kKeyval); !set)
-        return Failure(std::move(set).error().prepend(
-            str_cat("can't apply global ", c.type, ".", c.property, "=", c.value, ": ")));
+      TRY(apply(object, c.type, c.property, c.value));
     }
   }
-  for (const GlobalProperty& g : globals().given) {
+  for (GlobalProperty& g : globals().given) {
     if (!type.is_a(g.type)) continue;
-    if (Result<> set = object.set_property(g.property, Json(g.value), ValueForm::kKeyval); !set)
-      return Failure(std::move(set).error().prepend(
-          str_cat("can't apply global ", g.type, ".", g.property, "=", g.value, ": ")));
+    g.used = true;
+    Result<> applied = apply(object, g.type, g.property, g.value);
+    if (!applied && errors == GlobalErrors::kFail) return applied;
+    if (!applied) warn_report(applied.error().message());
   }
   return {};
+}
+
+void warn_of_unused_globals(bool (*can_come)(const TypeInfo& type)) {
+  for (const GlobalProperty& g : globals().given) {
+    if (!g.from_user || g.used) continue;
+    const TypeInfo* type = TypeRegistry::instance().find(g.type);
+    if (type == nullptr || !type->is_a("device"))
+      warn_report(str_cat("global ", g.type, ".", g.property, " has invalid class name"));
+    else if (!can_come(*type))
+      warn_report(str_cat("global ", g.type, ".", g.property, "=", g.value, " not used"));
+  }
 }
 
 }  // namespace rhea

@@ -23,6 +23,8 @@ void add_compat_properties(std::span<const CompatProperty> list);
 /// -global type.property=value, and the properties of -cpu.
 struct GlobalProperty {
   std::string type, property, value;
+  bool from_user = false;  ///< by -global, so that one that means nothing is warned of
+  bool used = false;       ///< some object has got it
 };
 void add_global_property(GlobalProperty global);
 std::span<const GlobalProperty> global_properties();
@@ -30,8 +32,16 @@ std::span<const GlobalProperty> global_properties();
 /// Forgets all; for the end of a machine.
 void clear_global_properties();
 
-/// Gives a fresh object the values that hold for its type, in their order. Fails with `can't apply global
-/// TYPE.NAME=VALUE: …`.
-Result<> apply_global_properties(Object& object);
+/// What to do with a value that does not fit: a machine that is being made must not come up without it, one
+/// that runs goes on.
+enum class GlobalErrors : uint8_t { kFail, kWarn };
+
+/// Gives a fresh object the values that hold for its type, in their order. Fails with, or warns of, `can't
+/// apply global TYPE.NAME=VALUE: …`.
+Result<> apply_global_properties(Object& object, GlobalErrors errors = GlobalErrors::kFail);
+
+/// Warns of those that name no type of device.
+/// \param can_come  whether a device of the type may still be made; where not, one that none got is warned of
+void warn_of_unused_globals(bool (*can_come)(const TypeInfo& type));
 
 }  // namespace rhea

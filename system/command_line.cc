@@ -214,6 +214,8 @@ constexpr Option kOptions[] = {
     {"blockdev", "[driver=]driver[,node-name=n]...", "define a block node; JSON is accepted", opt_blockdev},
     {"device", "driver[,prop=value...]",
      "add a device ('-device help', '-device driver,help'); JSON is accepted", opt_device},
+    {"global", "driver.property=value | driver=driver,property=property,value=value",
+     "change what a property of a type of device is at first", opt_global},
     {"kernel", "bzImage", "use 'bzImage' as kernel image", opt_config_text<&MachineConfig::kernel>},
     {"append", "cmdline", "use 'cmdline' as kernel command line", opt_config_text<&MachineConfig::append>},
     {"initrd", "file", "use 'file' as initial ram disk", opt_config_text<&MachineConfig::initrd>},

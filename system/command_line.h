@@ -8,10 +8,11 @@
 
 #include "accel/accel.h"
 #include "hw/core/machine.h"
-#include "ui/vnc/vnc_server.h"
 #include "qapi/vm_control.h"
+#include "qom/globals.h"
 #include "system/identity.h"
 #include "system/sandbox.h"
+#include "ui/vnc/vnc_server.h"
 #include "util/json.h"
 #include "util/value_form.h"
 
@@ -45,6 +46,7 @@ struct CommandLine {
   std::vector<AccelRequest> accelerators;
   std::string kernel_irqchip;  ///< -machine kernel-irqchip=
   std::vector<OptionValue> objects, blockdevs, devices, numas;
+  std::vector<GlobalProperty> globals;
   std::vector<std::string> numa_texts;  ///< of `numas`, for messages
   std::vector<DriveOption> drives;
   std::vector<VncOptions> vncs;

@@ -67,6 +67,24 @@ Result<> opt_device(CommandLine& c, std::string_view text) {
   return {};
 }
 
+/// The short form takes the value as it stands, commas included.
+Result<> opt_global(CommandLine& c, std::string_view text) {
+  const size_t dot = text.find('.'), equals = text.find('=');
+  if (dot != std::string_view::npos && equals != std::string_view::npos && dot > 0 && dot + 1 < equals) {
+    c.globals.push_back({.type = std::string(text.substr(0, dot)),
+                         .property = std::string(text.substr(dot + 1, equals - dot - 1)),
+                         .value = std::string(text.substr(equals + 1)),
+                         .from_user = true});
+    return {};
+  }
+  const Fields f = TRY(Fields::parse(text, {}, "global"));
+  const std::string *driver = f.find("driver"), *property = f.find("property"), *value = f.find("value");
+  if (driver == nullptr || property == nullptr || value == nullptr)
+    return fail(EINVAL, "options 'driver', 'property', and 'value' are required");
+  c.globals.push_back({.type = *driver, .property = *property, .value = *value, .from_user = true});
+  return {};
+}
+
 Result<> opt_chardev(CommandLine& c, std::string_view text) {
   if (text == "help" || text == "?")
     c.answer = ChardevSet::backends_help();

@@ -77,6 +77,7 @@ Result<> opt_cdrom(CommandLine& c, std::string_view text);
 Result<> opt_fd(CommandLine& c, int index, std::string_view text);
 Result<> opt_drive(CommandLine& c, std::string_view text);
 Result<> opt_blockdev(CommandLine& c, std::string_view text);
+Result<> opt_global(CommandLine& c, std::string_view text);
 Result<> opt_device(CommandLine& c, std::string_view text);
 Result<> opt_chardev(CommandLine& c, std::string_view text);
 Result<> opt_serial(CommandLine& c, std::string_view text);

@@ -63,12 +63,14 @@ CoResult<> Vm::co_start() {
   co_await or_return(make_chardevs());
   co_await or_return(make_monitors());
   co_await or_return(make_accelerator());
+  for (GlobalProperty& global : options_.globals) add_global_property(std::move(global));
   co_await or_return(co_await co_make_objects());
   co_await or_return(co_await co_make_blockdevs());
   co_await or_return(co_await co_make_machine());
   co_await or_return(co_await co_make_drives());
   co_await or_return(co_await co_make_devices());
   co_await or_return(co_await machine_->co_finish(*machine_context_));
+  warn_of_unused_globals(can_be_plugged);
   co_await or_return(make_vnc_servers());
   machine_->reset();
   co_await or_return(start_qtest());

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "qom/globals.h"
-
 namespace rhea {
 
 namespace {
@@ -142,12 +140,13 @@ void Bus::unplug(Device& device) {
   device.bus_ = nullptr;
 }
 
-Result<std::shared_ptr<Device>> make_device(std::string_view type, const Json& properties, ValueForm form) {
+Result<std::shared_ptr<Device>> make_device(std::string_view type, const Json& properties, ValueForm form,
+                                            GlobalErrors errors) {
   const TypeInfo* info = TypeRegistry::instance().find(type);
   if (info == nullptr || info->create == nullptr || !info->is_a("device"))
     return fail(EINVAL, "'", type, "' is not a valid device model name");
   auto device = std::static_pointer_cast<Device>(info->create());
-  TRY(apply_global_properties(*device));
+  TRY(apply_global_properties(*device, errors));
   if (properties.is_object())
     for (const auto& [key, value] : properties.as_object()) TRY(device->set_property(key, value, form));
   return device;

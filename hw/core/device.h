@@ -11,6 +11,7 @@
 
 #include "hw/core/irq.h"
 #include "migration/vmstate/vmstate.h"
+#include "qom/globals.h"
 #include "qom/object.h"
 #include "util/coroutine.h"
 #include "util/result.h"
@@ -203,7 +204,8 @@ class Bus : public Object {
 /// Makes a device of `type` (by name) with `properties` (an object without "driver", "id" and "bus"). It is
 /// nowhere yet.
 Result<std::shared_ptr<Device>> make_device(std::string_view type, const Json& properties = {},
-                                            ValueForm form = ValueForm::kTyped);
+                                            ValueForm form = ValueForm::kTyped,
+                                            GlobalErrors errors = GlobalErrors::kFail);
 /// Puts a device made and prepared on `bus` (null: none), into the tree as `name` of `parent`, and realizes
 /// it. On failure it is where it was.
 Result<> add_device(std::shared_ptr<Device> device, Bus* bus, Object& parent, std::string name);

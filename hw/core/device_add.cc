@@ -114,6 +114,11 @@ void set_device_context(DeviceContext* context) {
   context_now = context;
 }
 
+bool can_be_plugged(const TypeInfo& type) {
+  if (type.create == nullptr) return true;  // its owner's, or that of a type derived from it
+  return static_cast<const Device&>(*type.create()).hotpluggable();
+}
+
 CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json options, ValueForm form,
                                                 bool hotplug, const char* anonymous_parent) {
   if (!options.is_object()) co_return fail(EINVAL, "A device is described by an object");
@@ -123,7 +128,8 @@ CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json opt
   if (id && !well_formed_id(*id)) co_return fail(EINVAL, "Parameter 'id' expects an identifier");
   if (!driver) co_return fail(EINVAL, "Parameter 'driver' is missing");
   const TypeInfo* type = co_await or_return(find_device_type(*driver));
-  auto device = co_await or_return(make_device(type->name));
+  auto device = co_await or_return(
+      make_device(type->name, {}, ValueForm::kTyped, hotplug ? GlobalErrors::kWarn : GlobalErrors::kFail));
   Bus* bus = co_await or_return(choose_bus(*device, bus_name));
   if (hotplug) co_await or_return(check_hotplug(*device, bus));
   co_await or_return(check_id_free(id));

@@ -23,4 +23,7 @@ Result<std::string> device_type_help(std::string_view driver);
 /// `info qdm`: the models, those that only a machine makes included.
 std::string device_models_text();
 
+/// Whether a machine that runs may get devices of `type`.
+bool can_be_plugged(const TypeInfo& type);
+
 }  // namespace rhea

@@ -95,6 +95,14 @@ class Errors(unittest.TestCase):
         (["-bios", "/no/such.bin"], None),
         (["-kernel", "/no/such"], None),
         (["-append", "x"], "-append only allowed with -kernel option"),
+        (["-global", "PIIX4_PM.nosuch=1"],
+         "can't apply global PIIX4_PM.nosuch=1: Property 'PIIX4_PM.nosuch' not found"),
+        (["-global", "mc146818rtc.lost_tick_policy=bogus"], "can't apply global mc146818rtc.lost_tick_policy=bogus: "
+         "Parameter 'lost_tick_policy' does not accept value 'bogus'"),
+        (["-global", "driver=PIIX4_PM"],
+         "-global driver=PIIX4_PM: options 'driver', 'property', and 'value' are required"),
+        (["-global", "driver=PIIX4_PM,property=disable_s3,value=1,foo=3"],
+         "-global driver=PIIX4_PM,property=disable_s3,value=1,foo=3: Invalid parameter 'foo'"),
         (["-d", "nosuch"], "-d nosuch: unknown log item 'nosuch' (see -d help)"),
     ]
 
@@ -110,6 +118,40 @@ class Errors(unittest.TestCase):
                     self.assertIn(re.sub(r".*[=,/]", "", args[1].rstrip("}\"'"))[:6], err)
                 else:
                     self.assertEqual(first, f"rhea: {text}")
+
+
+class Globals(unittest.TestCase):
+    """-global: initial values of properties, by type."""
+
+    def property(self, args, path, name):
+        with Emulator(["-machine", "pc", "-accel", "qtest", "-nodefaults", "-display", "none", *args]) as vm:
+            return vm.qmp.execute("qom-get", {"path": path, "property": name})
+
+    def test_devices_of_the_board_and_of_users(self):
+        board = "/machine/unattached/" + self.power_management()
+        for form in ("PIIX4_PM.disable_s3=1", "driver=PIIX4_PM,property=disable_s3,value=1"):
+            self.assertEqual(self.property(["-global", form], board, "disable_s3"), 1)
+        self.assertEqual(self.property([], board, "disable_s3"), 0)
+        cd = ["-device", "ide-cd,id=cd", "-global", "ide-cd.serial=a,b=c.d"]
+        self.assertEqual(self.property(cd, "/machine/peripheral/cd", "serial"), "a,b=c.d")
+        cd = ["-device", "ide-cd,id=cd,serial=own", *cd[2:]]  # what the device itself says wins
+        self.assertEqual(self.property(cd, "/machine/peripheral/cd", "serial"), "own")
+
+    def power_management(self):
+        with Emulator(["-machine", "pc", "-accel", "qtest", "-nodefaults", "-display", "none"]) as vm:
+            listing = vm.qmp.execute("qom-list", {"path": "/machine/unattached"})
+        return next(p["name"] for p in listing if p["type"] == "child<PIIX4_PM>")
+
+    def test_unknown_ones_are_warned_of(self):
+        command = [emulator_path(), "-machine", "none", "-accel", "qtest", "-display", "none", "-qmp", "stdio"]
+        for name in ("nosuch.a=1", "iothread.a=1", "i440FX.a=1", "mc146818rtc.a=1", "kvm-pit.lost_tick_policy=delay"):
+            command += ["-global", name]
+        done = subprocess.run(command, input='{"execute":"qmp_capabilities"}{"execute":"quit"}', capture_output=True,
+                              text=True, timeout=30, check=False)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr.splitlines(), ["rhea: warning: global nosuch.a has invalid class name",
+                                                    "rhea: warning: global iothread.a has invalid class name",
+                                                    "rhea: warning: global i440FX.a=1 not used"])
 
 
 class Process(unittest.TestCase):
