@@ -66,6 +66,7 @@ void FileNode::probe_direct_alignment() {
 /// On a pool thread.
 Result<> FileNode::open_and_inspect() {
   writable_ = !flags_.read_only && !dynamic_access();
+  direct_ = flags_.direct;
   fd_ = TRY(open_path(writable_));
   struct stat st {};
   if (::fstat(fd_.get(), &st) != 0) return fail_errno(errno, "Could not stat '", path_, "'");
@@ -104,10 +105,11 @@ CoResult<> FileNode::co_check_perm(PermPair perms) {
   const bool wants_write =
       (perms.perm & (blk_perm::kWrite | blk_perm::kWriteUnchanged | blk_perm::kResize)) != 0;
   next_perms_ = perms;
-  next_writable_ = dynamic_access() ? wants_write : writable_;
-  if (perms == locked_ && next_writable_ == writable_) co_return Result<>();
+  next_writable_ = dynamic_access() ? wants_write : !flags_.read_only;
+  const bool another = next_writable_ != writable_ || flags_.direct != direct_;
+  if (perms == locked_ && !another) co_return Result<>();
   auto work = [&]() -> Result<> {
-    if (next_writable_ != writable_) next_fd_ = TRY(open_path(next_writable_));
+    if (another) next_fd_ = TRY(open_path(next_writable_));
     if (locking_ == Locking::kOff) return {};
     // A second descriptor has locks of its own; those of the first stay until it is closed.
     const PermPair held = next_fd_ ? PermPair{} : locked_;
@@ -127,6 +129,10 @@ CoResult<> FileNode::co_commit_perm() {
     if (next_fd_) {
       fd_ = std::move(next_fd_);
       writable_ = next_writable_;
+      if (std::exchange(direct_, flags_.direct) != flags_.direct) {
+        alignment_ = memory_alignment_ = 1;
+        if (direct_) probe_direct_alignment();
+      }
     } else if (locking_ != Locking::kOff) {
       image_lock::release(fd_.get(), locked_, next_perms_);
     }

@@ -63,6 +63,7 @@ class FileNode : public BlockDriverState {
   uint32_t memory_alignment_ = 1;
   UniqueFd fd_;
   bool writable_ = false;  ///< how fd_ was opened
+  bool direct_ = false;    ///< the same
   PermPair locked_;        ///< what is locked on fd_
   std::atomic<int> flush_error_{0};
   std::atomic<bool> can_punch_{true}, can_zero_range_{true};

@@ -142,6 +142,10 @@ CoResult<> BlockDriverState::co_abort_perm() {
   co_return Result<>();
 }
 
+CoResult<> BlockDriverState::co_reopen_prepare(OptionTree&, const OpenFlags&) {
+  co_return Result<>();
+}
+
 CoResult<> BlockDriverState::co_pwritev(ByteRange, IoVector) {
   co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot write");
 }
@@ -187,6 +191,16 @@ CoResult<> BlockDriverState::co_snapshot_load(const std::string&) {
 CoResult<> BlockDriverState::co_snapshot_delete(const std::string&) {
   co_return fail(ENOTSUP, "Block format '", driver().name, "' used by device '", name(),
                  "' does not support internal snapshot deletion");
+}
+CoResult<> BlockDriverState::co_load_vmstate(uint64_t at, IoVector iov) {
+  if (!file_ || driver().is_protocol)
+    co_return fail(ENOTSUP, "Driver '", driver().name, "' keeps no machine state");
+  co_return co_await file_.node().co_load_vmstate(at, iov);
+}
+CoResult<> BlockDriverState::co_save_vmstate(uint64_t at, IoVector iov) {
+  if (!file_ || driver().is_protocol)
+    co_return fail(ENOTSUP, "Driver '", driver().name, "' keeps no machine state");
+  co_return co_await file_.node().co_save_vmstate(at, iov);
 }
 CoResult<> BlockDriverState::co_make_empty() {
   co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot empty an image");

@@ -156,6 +156,14 @@ class BlockDriverState {
   virtual CoResult<> co_abort_perm();
   virtual bool perm_commit_needs_drain() const { return false; }
 
+  // --- Driver operations: other options while it is open (block/graph/reopen.h).
+  /// Takes what it can change out of `options` and gets ready; requests see nothing of it yet. `flags`: the
+  /// generic ones as they will be. Nothing is in flight.
+  virtual CoResult<> co_reopen_prepare(OptionTree& options, const OpenFlags& flags);
+  /// After co_reopen_prepare(): makes it so; flags() are the new ones. Cannot fail.
+  virtual void reopen_commit() {}
+  virtual void reopen_abort() {}
+
   // --- Driver operations: requests.
   virtual CoResult<> co_preadv(ByteRange range, IoVector iov) = 0;
   virtual CoResult<> co_pwritev(ByteRange range, IoVector iov);
@@ -188,6 +196,9 @@ class BlockDriverState {
   /// only.
   virtual CoResult<> co_snapshot_load(const std::string& id);
   virtual CoResult<> co_snapshot_delete(const std::string& id);
+  /// Machine state beside the disk, from byte `at` on. What was never written reads as zeroes.
+  virtual CoResult<> co_load_vmstate(uint64_t at, IoVector iov);
+  virtual CoResult<> co_save_vmstate(uint64_t at, IoVector iov);
   /// Forgets all of its own content: the backing file shows through everywhere.
   virtual CoResult<> co_make_empty();
   /// Changes what the image says about its backing file; empty: none.
@@ -221,6 +232,7 @@ class BlockDriverState {
   friend class NodeOpener;
   friend class NodeRef;
   friend class PermTransaction;
+  friend class Reopener;
   BlockGraph* graph_ = nullptr;
   const BlockDriver* driver_ = nullptr;
   std::string name_;

@@ -50,17 +50,20 @@ Result<> NodeOpener::merge_json_filename() {
 }
 
 /// Each row: an option a child takes over from its parent while it says nothing itself.
-void NodeOpener::inherit() {
-  if (parent_ == nullptr) return;
-  const OpenFlags& p = parent_->flags;
-  const bool cow = (parent_->role & child_role::kCow) != 0;
+void inherit_options(OptionTree& options, const ParentOptions& parent) {
+  const OpenFlags& p = parent.flags;
+  const bool cow = (parent.role & child_role::kCow) != 0;
   const auto from = OptionOrigin::kInherited;
-  options_.set_default("cache.direct", p.direct, from);
-  options_.set_default("cache.no-flush", p.no_flush, from);
-  options_.set_default("force-share", p.force_share, from);
-  options_.set_default("read-only", cow || p.read_only, cow ? OptionOrigin::kDefault : from);
-  options_.set_default("auto-read-only", !cow && p.auto_read_only, cow ? OptionOrigin::kDefault : from);
-  options_.set_default("discard", "unmap", OptionOrigin::kDefault);
+  options.set_default("cache.direct", p.direct, from);
+  options.set_default("cache.no-flush", p.no_flush, from);
+  options.set_default("force-share", p.force_share, from);
+  options.set_default("read-only", cow || p.read_only, cow ? OptionOrigin::kDefault : from);
+  options.set_default("auto-read-only", !cow && p.auto_read_only, cow ? OptionOrigin::kDefault : from);
+  options.set_default("discard", "unmap", OptionOrigin::kDefault);
+}
+
+void NodeOpener::inherit() {
+  if (parent_ != nullptr) inherit_options(options_, *parent_);
 }
 
 /// Settles whether this node is storage itself, and turns a file name into options.
@@ -129,12 +132,33 @@ CoResult<> NodeOpener::co_guess_protocol(const std::string& name, bool parse_fil
   co_return Result<>();
 }
 
+Result<> take_open_flags(OptionTree& options, OpenFlags& flags) {
+  flags.read_only = TRY(options.take_bool("read-only")).value_or(false);
+  flags.auto_read_only = TRY(options.take_bool("auto-read-only")).value_or(false);
+  flags.no_flush = TRY(options.take_bool("cache.no-flush")).value_or(false);
+  flags.direct = TRY(options.take_bool("cache.direct")).value_or(false);
+  flags.force_share = TRY(options.take_bool("force-share")).value_or(false);
+  return {};
+}
+
+Result<> take_data_flags(OptionTree& options, OpenFlags& flags) {
+  const auto discard =
+      TRY(options.take_choice("discard", {"ignore", "off", "unmap", "on"}, "Invalid discard option"));
+  flags.unmap = discard.value_or(0) >= 2;
+  const Json* given = options.get("detect-zeroes");
+  const std::string bad =
+      str_cat("invalid parameter value: ",
+              given != nullptr && given->is_string() ? given->as_string() : std::string());
+  const auto detect = TRY(options.take_choice("detect-zeroes", {"off", "on", "unmap"}, bad));
+  flags.detect_zeroes = static_cast<DetectZeroes>(detect.value_or(0));
+  if (flags.detect_zeroes == DetectZeroes::kUnmap && !flags.unmap)
+    return fail(EINVAL,
+                "setting detect-zeroes to unmap is not allowed without setting discard operation to unmap");
+  return {};
+}
+
 Result<> NodeOpener::take_flags() {
-  flags_.read_only = TRY(options_.take_bool("read-only")).value_or(false);
-  flags_.auto_read_only = TRY(options_.take_bool("auto-read-only")).value_or(false);
-  flags_.direct = TRY(options_.take_bool("cache.direct")).value_or(false);
-  flags_.no_flush = TRY(options_.take_bool("cache.no-flush")).value_or(false);
-  flags_.force_share = TRY(options_.take_bool("force-share")).value_or(false);
+  TRY(take_open_flags(options_, flags_));
   flags_.protocol = protocol_;
   node_name_ = TRY(options_.take_string("node-name")).value_or("");
   return {};
@@ -201,19 +225,7 @@ Result<> NodeOpener::check_common() {
     if (name == nullptr || (name->is_string() && name->as_string().empty()))
       return fail(EINVAL, "The '", driver_->name, "' block driver requires a file name");
   }
-  const auto discard =
-      TRY(options_.take_choice("discard", {"ignore", "off", "unmap", "on"}, "Invalid discard option"));
-  flags_.unmap = discard.value_or(0) >= 2;
-  const Json* given = options_.get("detect-zeroes");
-  const std::string bad =
-      str_cat("invalid parameter value: ",
-              given != nullptr && given->is_string() ? given->as_string() : std::string());
-  const auto detect = TRY(options_.take_choice("detect-zeroes", {"off", "on", "unmap"}, bad));
-  flags_.detect_zeroes = static_cast<DetectZeroes>(detect.value_or(0));
-  if (flags_.detect_zeroes == DetectZeroes::kUnmap && !flags_.unmap)
-    return fail(EINVAL,
-                "setting detect-zeroes to unmap is not allowed without setting discard operation to unmap");
-  return {};
+  return take_data_flags(options_, flags_);
 }
 
 CoResult<> NodeOpener::co_open_driver() {

@@ -21,7 +21,9 @@ class NodeOpener {
         filename_(std::move(request.filename)),
         reference_(std::move(request.reference)),
         options_(std::move(request.options)),
-        user_supplied_name_(request.user_supplied_name) {}
+        user_supplied_name_(request.user_supplied_name) {
+    flags_.for_check = request.for_check;
+  }
   CoResult<NodeRef> co_run();
 
  private:
@@ -57,6 +59,13 @@ class NodeOpener {
   NodeRef file_;
   NodeRef node_;
 };
+
+/// Options a child takes over from its parent where it says nothing itself.
+void inherit_options(OptionTree& options, const ParentOptions& parent);
+/// Takes the generic options that all nodes have; the rest of `flags` stays as it is.
+Result<> take_open_flags(OptionTree& options, OpenFlags& flags);
+/// The same for "discard" and "detect-zeroes".
+Result<> take_data_flags(OptionTree& options, OpenFlags& flags);
 
 /// Takes the options `name` and below `name` out of `options` and opens what they and `filename` describe;
 /// null if there is nothing to open.

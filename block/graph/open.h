@@ -17,10 +17,16 @@ struct OpenRequest {
   OptionTree options;
   /// The name came from a user, not from inside an image: only then `json:` and protocol prefixes count.
   bool user_supplied_name = true;
+  /// The image is to be examined: nothing is repaired at once.
+  bool for_check = false;
 };
 
 /// Opens a node and what lies below it. The graph is locked only while edges and names change, so that a
 /// hanging open() holds up nothing else. On failure the graph is as before. Main loop.
 CoResult<NodeRef> co_open_node(BlockGraph& graph, OpenRequest request);
+
+/// snapshot=on: a temporary image over `base`, gone when it is closed. "Could not get image size", "Could not
+/// create temporary overlay '%s': ". Main loop.
+CoResult<NodeRef> co_open_temporary_overlay(BlockGraph& graph, NodeRef base);
 
 }  // namespace rhea

@@ -69,8 +69,9 @@ struct OpenFlags {
   bool unmap = false;           ///< discard requests go down
   bool force_share = false;
   bool copy_on_read = false;
-  bool protocol = false;  ///< a file name names storage, not an image inside storage
-  bool probed = false;    ///< the format was guessed
+  bool protocol = false;   ///< a file name names storage, not an image inside storage
+  bool probed = false;     ///< the format was guessed
+  bool for_check = false;  ///< a damaged image is to be opened as it is
   DetectZeroes detect_zeroes = DetectZeroes::kOff;
 };
 

@@ -32,6 +32,11 @@ CoResult<> Tool::co_insert(ToolImage& image, NodeRef node) {
   co_return co_await image.backend_.co_insert(lock, *node);
 }
 
+CoResult<> Tool::co_set_perm(BlockBackend& backend, PermPair perms) {
+  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+  co_return co_await backend.co_set_perm(lock, perms);
+}
+
 CoResult<> Tool::co_remove(BlockBackend& backend) {
   if (backend.node() == nullptr) co_return Result<>();
   GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
@@ -65,16 +70,23 @@ Result<OptionTree> image_options(const ImageRequest& r) {
 
 Result<std::unique_ptr<ToolImage>> Tool::open(const ImageRequest& r) {
   OptionTree options = TRY(image_options(r));
+  const bool overlay = r.snapshot && r.writable;
+  if (overlay) options.set("read-only", true);
   OpenRequest request(std::move(options), r.image_opts ? std::string() : r.name);
+  request.for_check = r.for_check;
+  const std::string prefix = r.name.empty() ? std::string() : str_cat("Could not open '", r.name, "': ");
   Result<NodeRef> node = run(co_open_node(graph_, std::move(request)));
-  if (!node) return Failure(std::move(node).error().prepend(str_cat("Could not open '", r.name, "': ")));
+  if (node && overlay) {
+    NodeRef base = std::move(*node);
+    node = run(co_open_temporary_overlay(graph_, std::move(base)));
+  }
+  if (!node) return Failure(std::move(node).error().prepend(prefix));
   PermPair perms{blk_perm::kConsistentRead, blk_perm::kAll};
   if (r.writable) perms.perm |= blk_perm::kWrite;
   if (r.resizable) perms.perm |= blk_perm::kResize;
   auto image = std::make_unique<ToolImage>(*this, r.name, *node, perms);
   Result<> inserted = run(co_insert(*image, *node));
-  if (!inserted)
-    return Failure(std::move(inserted).error().prepend(str_cat("Could not open '", r.name, "': ")));
+  if (!inserted) return Failure(std::move(inserted).error().prepend(prefix));
   image->backend_.set_write_cache_enabled(TRY(parse_cache_mode(r.cache)).writeback);
   return image;
 }

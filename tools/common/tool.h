@@ -29,8 +29,9 @@ struct ImageRequest {
   bool no_backing = false;
   bool snapshot = false;
   bool copy_on_read = false;
-  bool quiet = false;  ///< no remark on a guessed format
-  OptionTree options;  ///< more, which come before those above
+  bool for_check = false;  ///< nothing is repaired at once
+  bool quiet = false;      ///< no remark on a guessed format
+  OptionTree options;      ///< more, which come before those above
 };
 
 /// An open image; closed by co_close() or its end.
@@ -65,6 +66,8 @@ class Tool {
   }
   /// "Could not open '%s': …"
   Result<std::unique_ptr<ToolImage>> open(const ImageRequest& request);
+  /// Changes what the user of an open image needs and allows.
+  CoResult<> co_set_perm(BlockBackend& backend, PermPair perms);
 
  private:
   explicit Tool(std::unique_ptr<AioContext> loop) : loop_(std::move(loop)), graph_(*loop_) {}

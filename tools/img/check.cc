@@ -71,6 +71,7 @@ int cmd_check(Tool& tool, int argc, char** argv) {
       {"output", required_argument, nullptr, kOutput},  {"object", required_argument, nullptr, kObject},
       {"image-opts", no_argument, nullptr, kImageOpts}, {"force-share", no_argument, nullptr, 'U'}};
   ImageRequest request;
+  request.for_check = true;
   CheckOptions check;
   bool json = false, quiet = false;
   Options options(argc, argv, "f:r:T:qU", kLong);

@@ -177,7 +177,7 @@ int create_target(Tool& tool, ConvertRequest& r, uint64_t bytes) {
           Error(EINVAL, str_cat("Backing file not supported for file format '", r.output_format, "'")));
     tree.set("backing_file", r.backing_file);
     if (r.backing_format.empty() && !tree.has("backing_fmt"))
-      return report(Error(EINVAL, "backing format must be specified with backing file"));
+      return report(Error(EINVAL, "Use of backing file requires explicit backing format"));
     if (!r.backing_format.empty()) tree.set("backing_fmt", r.backing_format);
   }
   Result<> made =
@@ -243,15 +243,24 @@ int cmd_convert(Tool& tool, int argc, char** argv) {
   if (!r.no_create && !r.copy.target_has_backing) r.copy.target_is_zero = true;
   r.copy.quiet = r.quiet;
   Progress bar(r.progress && !r.quiet);
-  uint64_t at = 0;
+  uint64_t at = 0, moved = 0, to_move = 0;
   for (const auto& source : sources) {
-    Result<> copied = tool.run(co_copy(source->backend(), (*target)->backend(), at, r.copy,
-                                       [&](uint64_t n) { bar.set(at + n, bytes); }));
+    Result<uint64_t> n = tool.run(co_count_data(source->backend(), (*target)->backend(), r.copy));
+    if (!n) return report(n.error());
+    to_move += *n;
+  }
+  for (const auto& source : sources) {
+    uint64_t here = 0;
+    Result<> copied = tool.run(co_copy(source->backend(), (*target)->backend(), at, r.copy, [&](uint64_t n) {
+      here = n;
+      bar.set(moved + n, to_move);
+    }));
     if (!copied) {
       bar.end(false);
       return report(copied.error());
     }
     at += source->bytes();
+    moved += here;
   }
   if (Result<> flushed = tool.run((*target)->backend().co_flush()); !flushed) return report(flushed.error());
   bar.end(true);

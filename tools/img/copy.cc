@@ -28,8 +28,13 @@ class Copier {
          std::function<void(uint64_t)> progress)
       : source_(source), target_(target), at_(at), o_(std::move(options)), progress_(std::move(progress)) {}
   CoResult<> co_run();
+  CoResult<uint64_t> co_count();
 
  private:
+  CoResult<> co_begin();
+  bool counts(const Piece& p) const {
+    return p.kind == Kind::kData || (p.kind == Kind::kZero && o_.min_sparse_bytes == 0);
+  }
   CoResult<> co_worker();
   CoResult<Piece> co_next();
   CoResult<> co_copy_piece(Piece p, AlignedBuffer& buffer);
@@ -63,8 +68,18 @@ CoResult<Piece> Copier::co_next() {
   ByteRange range(p.offset, p.bytes);
   for (bool top = true;; top = false) {
     Result<BlockStatus> s = co_await co_node_block_status(*node, range);
+    while (!s && o_.salvage && range.bytes > kSectorBytes) {  // how far is it known?
+      const uint64_t quarter = (range.bytes / kSectorBytes + 3) / 4 * kSectorBytes;
+      range.bytes = std::max(kSectorBytes, quarter);
+      s = co_await co_node_block_status(*node, range);
+    }
     if (!s) {
-      if (o_.salvage) break;
+      if (o_.salvage) {  // it may be data
+        if (!o_.quiet)
+          warn_report(str_cat("error while reading block status at offset ", p.offset, ": ",
+                              errno_text(s.error().errnum())));
+        break;
+      }
       co_return Failure(std::move(s).error().prepend(
           str_cat("error while reading block status at offset ", p.offset, ": ")));
     }
@@ -188,8 +203,10 @@ CoResult<> Copier::co_worker() {
     if (!r && !failed_) failed_ = r.error();
     turn_ = std::max(turn_, p->number + 1);
     turns_.wake_all();
-    done_ += p->bytes;
-    progress_(done_);
+    if (counts(*p)) {
+      done_ += p->bytes;
+      progress_(done_);
+    }
     if (o_.bytes_per_second != 0)
       co_await AioContext::current()->co_sleep(
           realtime_clock(), static_cast<int64_t>(static_cast<double>(p->bytes) * 1e9 /
@@ -199,12 +216,27 @@ CoResult<> Copier::co_worker() {
   co_return Result<>();
 }
 
-CoResult<> Copier::co_run() {
+CoResult<> Copier::co_begin() {
   const uint64_t size = co_await or_return(source_.getlength());
   next_ = std::min(o_.skip, size);
   end_ = o_.length < size - next_ ? next_ + o_.length : size;
   unit_ = 1;
   if (o_.compressed) unit_ = (co_await or_return(co_await target_.node()->co_details())).cluster_bytes;
+  co_return Result<>();
+}
+
+CoResult<uint64_t> Copier::co_count() {
+  co_await or_return(co_await co_begin());
+  uint64_t bytes = 0;
+  for (;;) {
+    const Piece p = co_await or_return(co_await co_next());
+    if (p.bytes == 0) co_return bytes;
+    if (counts(p)) bytes += p.bytes;
+  }
+}
+
+CoResult<> Copier::co_run() {
+  co_await or_return(co_await co_begin());
   Gate gate;
   for (int i = 0; i < o_.workers; ++i) {
     gate.spawn<void>(co_worker(), [this](Result<> r) {
@@ -217,6 +249,11 @@ CoResult<> Copier::co_run() {
 }
 
 }  // namespace
+
+CoResult<uint64_t> co_count_data(BlockBackend& source, BlockBackend& target, CopyOptions options) {
+  Copier copier(source, target, 0, std::move(options), [](uint64_t) {});
+  co_return co_await copier.co_count();
+}
 
 CoResult<> co_copy(BlockBackend& source, BlockBackend& target, uint64_t at, CopyOptions options,
                    std::function<void(uint64_t)> progress) {

@@ -22,7 +22,10 @@ struct CopyOptions {
   uint64_t length = UINT64_MAX;
 };
 
-/// Copies to `target` from byte `at` on. `progress` gets the bytes done.
+/// The bytes that a copy has to move, as opposed to those that are zero.
+CoResult<uint64_t> co_count_data(BlockBackend& source, BlockBackend& target, CopyOptions options);
+
+/// Copies to `target` from byte `at` on. `progress` gets the bytes moved.
 CoResult<> co_copy(BlockBackend& source, BlockBackend& target, uint64_t at, CopyOptions options,
                    std::function<void(uint64_t)> progress);
 

@@ -62,12 +62,13 @@ std::string summary(const CreateRequest& r, const BlockDriver& driver, const Opt
 
 /// The size of the new disk where nobody says one: the backing file's.
 Result<uint64_t> backing_bytes(Tool& tool, const CreateRequest& r, const std::string& file,
-                               const std::string& format) {
+                               const std::string& format, std::string& detected) {
   ImageRequest request;
   request.name = TRY(resolve_backing_name(r.filename, file));
   request.format = format;
   Result<std::unique_ptr<ToolImage>> image = tool.open(request);
   if (!image) return Failure(std::move(image).error().with_hint("Could not open backing image.\n"));
+  detected = std::string((*image)->node().driver().name);
   return (*image)->bytes();
 }
 
@@ -89,13 +90,15 @@ Result<> fill_in(Tool& tool, CreateRequest& r, const BlockDriver& driver, Option
     return fail(EINVAL, "Unknown backing file format '", format, "'");
   if (!file.empty() && file == r.filename)
     return fail(EINVAL, "Error: Trying to create an image with the same filename as the backing file");
-  if (!file.empty() && format.empty() && !r.unsafe)
-    return Failure(Error(EINVAL, "Backing file specified without backing format")
-                       .with_hint(r.unsafe ? "" : "Detected format of raw.\n"));
-  if (!file.empty() && (!r.unsafe || !options.has("size"))) {
-    const uint64_t bytes = TRY(backing_bytes(tool, r, file, format));
+  if (!file.empty() && !r.unsafe) {
+    std::string detected;
+    const uint64_t bytes = TRY(backing_bytes(tool, r, file, format, detected));
+    if (format.empty())
+      return Failure(Error(EINVAL, "Backing file specified without backing format")
+                         .with_hint(str_cat("Detected format of ", detected, ".\n")));
     if (!options.has("size")) options.set("size", str_cat(bytes));
   }
+  if (!file.empty() && format.empty()) return fail(EINVAL, "Backing file specified without backing format");
   if (!options.has("size")) return fail(EINVAL, "Image creation needs a size parameter");
   return {};
 }

@@ -143,8 +143,8 @@ int print_entry(const MapEntry& e, const MapEntry* next, bool json) {
     return 1;
   }
   if (e.status.data && !e.status.zero)
-    std::printf("0x%-14" PRIx64 "  0x%-14" PRIx64 "  0x%-14" PRIx64 "  %s\n", e.start, e.length,
-                e.status.host_offset, e.filename.c_str());
+    std::printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", e.start, e.length, e.status.host_offset,
+                e.filename.c_str());
   return 0;
 }
 

@@ -24,6 +24,8 @@ class Session {
 
   /// Runs one line: a command and its words. A command's status: 0, or negative where it failed.
   int run_line(const std::string& line);
+  /// Obtains permissions a command needs. Prints what is wrong; false then.
+  bool need(uint32_t perms);
   bool quit() const { return quit_; }
   void set_quit() { quit_ = true; }
 
@@ -50,6 +52,7 @@ struct Command {
   int least, most;   ///< arguments; -1: any number
   bool needs_image;
   int (*run)(Session& session, const Words& words);
+  uint32_t perms = 0;  ///< blk_perm of what it does to the image
 };
 std::span<const Command> commands();
 const Command* find_command(const std::string& name);
@@ -72,6 +75,7 @@ int cmd_discard(Session& s, const Words& words);
 int cmd_alloc(Session& s, const Words& words);
 int cmd_map(Session& s, const Words& words);
 int cmd_open(Session& s, const Words& words);
+int cmd_reopen(Session& s, const Words& words);
 int cmd_close(Session& s, const Words& words);
 int cmd_quit(Session& s, const Words& words);
 int cmd_help(Session& s, const Words& words);

@@ -160,8 +160,8 @@ bool Session::open(ImageRequest request) {
     std::fprintf(stderr, "file open already, try 'help close'\n");
     return false;
   }
-  if (request.snapshot || request.copy_on_read) {
-    error_report(request.snapshot ? "snapshot files are not supported" : "copy-on-read is not supported");
+  if (request.copy_on_read) {
+    error_report("copy-on-read is not supported");
     return false;
   }
   Result<std::unique_ptr<ToolImage>> image = tool_.open(request);
@@ -179,6 +179,15 @@ bool Session::open(ImageRequest request) {
   image_ = std::move(*image);
   request_ = std::move(request);
   return true;
+}
+
+/// An image opened for reading may be writable by now.
+bool Session::need(uint32_t perms) {
+  BlockBackend& disk = image_->backend();
+  if ((disk.perms().perm & perms) == perms) return true;
+  Result<> r = tool_.run(tool_.co_set_perm(disk, PermPair{disk.perms().perm | perms, disk.perms().shared}));
+  if (!r) error_report(r.error());
+  return r.has_value();
 }
 
 void Session::close() {
@@ -226,6 +235,7 @@ int Session::run_line(const std::string& line) {
                    words[0].c_str(), c->least, c->most);
     return -1;
   }
+  if (c->perms != 0 && !need(c->perms)) return -1;
   const int status = c->run(*this, words);
   std::fflush(stdout);
   return status;

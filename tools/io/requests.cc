@@ -224,7 +224,9 @@ CoResult<> co_write(BlockBackend& disk, Request& r) {
   else {
     const std::span<const iovec> pieces(r.pieces);
     const IoVector view(pieces);
-    if (r.compressed)
+    if (r.vm_state)
+      co_await or_return(co_await disk.node()->co_save_vmstate(r.range.offset, view));
+    else if (r.compressed)
       co_await or_return(co_await disk.co_pwrite_compressed(r.range, view));
     else
       co_await or_return(co_await disk.co_pwritev(r.range, view));
@@ -236,6 +238,7 @@ CoResult<> co_write(BlockBackend& disk, Request& r) {
 CoResult<> co_read(BlockBackend& disk, Request& r) {
   const std::span<const iovec> pieces(r.pieces);
   const IoVector view(pieces);
+  if (r.vm_state) co_return co_await disk.node()->co_load_vmstate(r.range.offset, view);
   co_return co_await disk.co_preadv(r.range, view);
 }
 
@@ -304,7 +307,6 @@ bool prepare_write(const Words& words, const char* letters, Request& r) {
   if (r.pattern && r.zeroes) return reject("-z and -P cannot be specified at the same time");
   if (r.pattern && !r.pattern_file.empty())
     return reject("Only one of -z, -P, and -s can be specified at the same time");
-  if (r.vm_state) return reject("the VM state cannot be written yet");
   if (r.zeroes) return true;
   return make_buffer(r, r.pattern.value_or(kDefaultPattern)) && (r.pattern_file.empty() || fill_from_file(r));
 }
@@ -312,10 +314,6 @@ bool prepare_write(const Words& words, const char* letters, Request& r) {
 int read_now(Session& s, const Words& words, const char* letters) {
   Request r;
   if (!prepare_read(words, letters, r)) return -1;
-  if (r.vm_state) {
-    std::printf("the VM state cannot be read yet\n");
-    return -1;
-  }
   r.start = Clock::now();
   const Result<> result = s.tool().run(co_read(s.image()->backend(), r));
   return finish_read(r, result);

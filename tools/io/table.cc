@@ -23,18 +23,24 @@ constexpr const char* kWriteHelp =
     " -q, -- quiet mode, do not show I/O statistics\n -u, -- with -z, allow unmapping\n -z, -- write "
     "zeroes\n";
 
+constexpr const char* kReopenHelp =
+    "\n Changes the open options of an image that is open\n\n Example:\n 'reopen -o lazy-refcounts=on' - "
+    "enables lazy refcount writeback on a qcow2 image\n\n -r, -- Reopen the image read-only\n -w, -- Reopen "
+    "the image read-write\n -c, -- Change the cache mode to the given value\n -o, -- Changes block driver "
+    "options (cf. 'open' command)\n";
+
 constexpr Command kCommands[] = {
     {"abort", nullptr, "", "simulate a program crash using abort(3)", nullptr, 0, 0, false, cmd_abort},
     {"aio_flush", nullptr, "", "completes all outstanding aio requests", nullptr, 0, 0, true, cmd_aio_flush},
     {"aio_read", nullptr, "[-Ciqv] [-P pattern] off len [len..]", "asynchronously reads a number of bytes",
      nullptr, 2, -1, true, cmd_aio_read},
     {"aio_write", nullptr, "[-Cfiquz] [-P pattern] off len [len..]",
-     "asynchronously writes a number of bytes", nullptr, 2, -1, true, cmd_aio_write},
+     "asynchronously writes a number of bytes", nullptr, 2, -1, true, cmd_aio_write, blk_perm::kWrite},
     {"alloc", "a", "offset [count]", "checks if offset is allocated in the file", nullptr, 1, 2, true,
      cmd_alloc},
     {"close", "c", "", "close the current open file", nullptr, 0, 0, true, cmd_close},
     {"discard", "d", "[-Cq] off len", "discards a number of bytes at a specified offset", nullptr, 2, -1,
-     true, cmd_discard},
+     true, cmd_discard, blk_perm::kWrite},
     {"flush", "f", "", "flush all in-core file state to disk", nullptr, 0, 0, true, cmd_flush},
     {"help", "?", "[command]", "help for one or all commands", nullptr, 0, 1, false, cmd_help},
     {"info", "i", "", "prints information about the current file", nullptr, 0, 0, true, cmd_info},
@@ -47,14 +53,16 @@ constexpr Command kCommands[] = {
      "reads a number of bytes at a specified offset", kReadHelp, 2, -1, true, cmd_read},
     {"readv", "rv", "[-Cqv] [-P pattern] off len [len..]", "reads a number of bytes at a specified offset",
      nullptr, 2, -1, true, cmd_readv},
+    {"reopen", nullptr, "[(-r|-w)] [-c cache] [-o options]", "reopens an image with new options", kReopenHelp,
+     0, -1, true, cmd_reopen},
     {"sigraise", nullptr, "signal", "raises a signal", nullptr, 1, 1, false, cmd_sigraise},
     {"sleep", nullptr, "", "waits for the given value in milliseconds", nullptr, 1, 1, false, cmd_sleep},
     {"truncate", "t", "[-m prealloc_mode] off", "truncates the current file at the given offset", nullptr, 1,
-     3, true, cmd_truncate},
+     3, true, cmd_truncate, blk_perm::kWrite | blk_perm::kResize},
     {"write", "w", "[-bcCfnquz] [-P pattern | -s source_file] off len",
-     "writes a number of bytes at a specified offset", kWriteHelp, 2, -1, true, cmd_write},
+     "writes a number of bytes at a specified offset", kWriteHelp, 2, -1, true, cmd_write, blk_perm::kWrite},
     {"writev", "wv", "[-Cfq] [-P pattern] off len [len..]", "writes a number of bytes at a specified offset",
-     nullptr, 2, -1, true, cmd_writev},
+     nullptr, 2, -1, true, cmd_writev, blk_perm::kWrite},
 };
 }  // namespace
 

@@ -81,7 +81,7 @@ CoResult<> Image::co_checkpoint(bool durable) {
   {
     std::lock_guard lock(mutex_);
     if (corrupt_) co_return fail(EIO, "Image '", name_, "' is corrupt");
-    if (!refcounts_lazy_) {
+    if (!refcounts_lazy_ || refcounts_.crowded()) {
       b.refcounts = refcounts_.take_dirty();
       b.has_refcount_table = any_set(refcount_table_dirty_);
       if (b.has_refcount_table) {

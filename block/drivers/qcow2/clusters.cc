@@ -12,6 +12,10 @@ namespace {
 uint64_t sub_bits(uint32_t first, uint32_t last) {
   return ((uint64_t{2} << last) - 1) & ~((uint64_t{1} << first) - 1);
 }
+/// Hexadecimal, with a prefix where that says something.
+std::string place(uint64_t n) {
+  return n == 0 ? std::string("0") : str_cat("0x", hex(n));
+}
 constexpr uint64_t kAllAllocated = 0xffffffff;
 constexpr uint32_t kZeroShift = 32;
 }  // namespace
@@ -38,7 +42,7 @@ Step<uint64_t> Image::l2_table(uint64_t guest) {
   const uint64_t offset = l1_[index] & kL1OffsetMask;
   if (into_cluster(offset) != 0)
     return stdx::unexpected(
-        corruption(str_cat("L2 table offset 0x", hex(offset), " unaligned (L1 index: 0x", hex(index), ")")));
+        corruption(str_cat("L2 table offset ", place(offset), " unaligned (L1 index: ", place(index), ")")));
   return offset;
 }
 
@@ -63,12 +67,20 @@ Step<TableSlice*> Image::l2_slice_for_write(uint64_t guest, uint32_t& index) {
   return l2_slice(guest, index);
 }
 
+/// "(L2 offset: 0x40000, L2 index: 0x1)"
+std::string Image::l2_place(uint64_t guest) const {
+  return str_cat("(L2 offset: ", place(l1_[guest / header_.l2_span()] & kL1OffsetMask),
+                 ", L2 index: ", place(guest % header_.l2_span() >> header_.cluster_bits), ")");
+}
+
 Step<> Image::check_entry(uint64_t guest, uint64_t entry) {
   const uint64_t host = entry & kL2OffsetMask;
   if ((entry & kCompressed) == 0 && into_cluster(host) != 0)
-    return stdx::unexpected(corruption(
-        str_cat((entry & kZero) != 0 ? "Preallocated zero cluster offset 0x" : "Cluster allocation offset 0x",
-                hex(host), " unaligned (guest offset: 0x", hex(guest), ")")));
+    return stdx::unexpected(
+        corruption((entry & kZero) != 0
+                       ? str_cat("Preallocated zero cluster offset ", place(host),
+                                 " unaligned (guest offset: ", place(cluster_floor(guest)), ")")
+                       : str_cat("Cluster allocation offset ", place(host), " unaligned ", l2_place(guest))));
   return {};
 }
 
@@ -93,11 +105,9 @@ Step<Mapping> Image::classify(uint64_t guest, uint64_t entry, uint64_t bitmap, u
     zero = bitmap >> (sub + kZeroShift) & 1;
     data = alloc_bit;
     if (zero && alloc_bit)
-      return stdx::unexpected(corruption(
-          str_cat("Invalid cluster entry found (offset 0x", hex(guest), ", L2 bitmap 0x", hex(bitmap), ")")));
+      return stdx::unexpected(corruption(str_cat("Invalid cluster entry found ", l2_place(guest))));
     if (data && !m.allocated)
-      return stdx::unexpected(
-          corruption(str_cat("Subcluster without a cluster (guest offset: 0x", hex(guest), ")")));
+      return stdx::unexpected(corruption(str_cat("Invalid cluster entry found ", l2_place(guest))));
   }
   m.kind = zero ? ClusterKind::kZero : data ? ClusterKind::kData : ClusterKind::kUnallocated;
   return m;

@@ -1,7 +1,10 @@
 #include "block/drivers/qcow2/image.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <utility>
 
+#include "block/drivers/qcow2/snapshot.h"
 #include "block/graph/block_graph.h"
 #include "block/graph/io.h"
 #include "util/byteorder.h"
@@ -27,7 +30,32 @@ CoResult<> Image::co_open(Header header, const ImageOptions& options, bool writa
   if (!read) co_return Failure(std::move(read).error().prepend("Could not read the refcount table: "));
   refcount_table_dirty_.assign(refcount_table_.size() / kSectorEntries + 1, false);
   fresh_from_ = cluster_ceil(file_.node().total_bytes());
-  co_return check_tables();
+  co_await or_return(check_tables());
+  co_return co_await co_mark_snapshots();
+}
+
+/// The tables of snapshots are not to be overwritten either, as far as the options say so.
+CoResult<> Image::co_mark_snapshots() {
+  constexpr uint32_t kL1 = 1u << static_cast<unsigned>(Meta::kInactiveL1);
+  constexpr uint32_t kL2 = 1u << static_cast<unsigned>(Meta::kInactiveL2);
+  if (header_.snapshots == 0 || (options_.overlap_check & (kL1 | kL2)) == 0) co_return Result<>();
+  const Result<std::vector<Snapshot>> all = co_await co_read_snapshots(*this);
+  if (!all) co_return Result<>();  // whoever uses them will say what is wrong
+  for (const Snapshot& s : *all) {
+    if (into_cluster(s.l1_offset) != 0 || s.l1_entries > kMaxL1Bytes / 8) continue;
+    const uint64_t bytes = uint64_t{s.l1_entries} * 8;
+    if (bytes != 0 && meta_.count(s.l1_offset >> header_.cluster_bits) == 0)
+      mark_meta(s.l1_offset, bytes, Meta::kInactiveL1);
+    if ((options_.overlap_check & kL2) == 0) continue;
+    std::vector<uint64_t> entries(s.l1_entries);
+    co_await or_return(co_await co_read_entries(s.l1_offset, entries));
+    for (const uint64_t e : entries) {
+      const uint64_t table = e & kL1OffsetMask;
+      if (table != 0 && meta_.count(table >> header_.cluster_bits) == 0)
+        mark_meta(table, cluster_bytes(), Meta::kInactiveL2);
+    }
+  }
+  co_return Result<>();
 }
 
 CoResult<> Image::co_read_entries(uint64_t offset, std::vector<uint64_t>& entries) {
@@ -68,11 +96,13 @@ void Image::unmark_meta(uint64_t offset, uint64_t bytes) {
 }
 
 const char* Image::meta_name(uint64_t cluster) const {
-  static constexpr const char* kNames[] = {"qcow2_header",      "active L1 table", "active L2 table",
-                                           "refcount table",    "refcount block",  "snapshot table",
-                                           "inactive L1 table", "bitmap directory"};
+  static constexpr const char* kNames[] = {"qcow2_header",      "active L1 table",  "active L2 table",
+                                           "refcount table",    "refcount block",   "snapshot table",
+                                           "inactive L1 table", "bitmap directory", "inactive L2 table"};
   const auto it = meta_.find(cluster);
-  return it == meta_.end() ? nullptr : kNames[static_cast<size_t>(it->second)];
+  if (it == meta_.end()) return nullptr;
+  const auto what = static_cast<unsigned>(it->second);
+  return (options_.overlap_check >> what & 1) != 0 ? kNames[what] : nullptr;
 }
 
 CoResult<> Image::co_close() {
@@ -90,6 +120,29 @@ CoResult<> Image::co_close() {
   co_return co_await co_flush_children();
 }
 
+CoResult<> Image::co_prepare_options(const ImageOptions& options, bool writable) {
+  if (!writable_ || corrupt_) co_return Result<>();
+  if (!writable || (options_.lazy_refcounts && !options.lazy_refcounts)) co_return co_await co_close();
+  // Slices of another size, or fewer of them: the old ones go.
+  co_await or_return(co_await co_checkpoint(true));
+  co_return co_await co_checkpoint(true);
+}
+
+void Image::set_options(const ImageOptions& options, bool writable) {
+  std::lock_guard lock(mutex_);
+  const uint32_t slice = static_cast<uint32_t>(std::min<uint64_t>(cluster_bytes(), options.l2_slice_bytes));
+  if (slice != l2_.slice_bytes()) l2_.clear();
+  l2_.configure(options.l2_cache_bytes, slice);
+  refcounts_.configure(options.refcount_cache_bytes, refcounts_.slice_bytes());
+  options_ = options;
+  writable_ = writable;
+}
+
+CoResult<> Image::co_before_linking() {
+  if (!options_.lazy_refcounts || (header_.incompatible & kIncompatDirty) != 0) co_return Result<>();
+  co_return co_await co_set_dirty_bit();
+}
+
 CoResult<> Image::co_flush_children() {
   if (data_) co_await or_return(co_await data_.co_flush());
   co_return co_await file_.co_flush();
@@ -104,7 +157,7 @@ CoResult<> Image::co_bring(Need need) {
     case Need::Kind::kNewL2:
       co_return co_await co_new_l2(need.offset);
     case Need::Kind::kCorrupt: {
-      co_await or_return(co_await co_mark_corrupt());
+      co_await or_return(co_await co_mark_corrupt(need.error->message()));
       co_return Failure(std::move(*need.error));
     }
     case Need::Kind::kWait:
@@ -130,19 +183,34 @@ CoResult<> Image::co_load(TableCache& cache, uint64_t offset) {
   co_return Result<>();
 }
 
+Need Image::bad_allocation(uint64_t offset, std::string_view what) {
+  if (offset == 0) return corruption(str_cat("Preventing invalid allocation of ", what, " at offset 0"));
+  const char* meta = meta_name(offset >> header_.cluster_bits);
+  return corruption(
+      str_cat("Preventing invalid write on metadata (overlaps with ", meta != nullptr ? meta : "?", ")"));
+}
+
 Need Image::corruption(std::string what) {
   Need need = Need::failed(Error(EIO, std::move(what)));
   need.kind = Need::Kind::kCorrupt;
   return need;
 }
 
-CoResult<> Image::co_mark_corrupt() {
+CoResult<> Image::co_mark_corrupt(std::string what) {
   CoMutex::Guard guard = co_await table_lock_.co_lock();
+  bool said = false;
   {
     std::lock_guard lock(mutex_);
-    if (corrupt_ || !writable_) co_return Result<>();
-    corrupt_ = true;
+    said = std::exchange(corruption_reported_, true);
+    if (corrupt_ || (!writable_ && said)) co_return Result<>();
+    corrupt_ = writable_;
   }
+  std::fprintf(stderr,
+               writable_
+                   ? "qcow2: Marking image as corrupt: %s; further corruption events will be suppressed\n"
+                   : "qcow2: Image is corrupt: %s; further non-fatal corruption events will be suppressed\n",
+               what.c_str());
+  if (!writable_) co_return Result<>();
   if (header_.version < 3) co_return Result<>();
   header_.incompatible |= kIncompatCorrupt;
   co_await or_return(co_await co_write_header());
@@ -182,7 +250,7 @@ CoResult<> Image::co_new_l2(uint64_t l1_index) {
     if ((l1_[l1_index] & kCopied) != 0) co_return Result<>();
     old = l1_[l1_index] & kL1OffsetMask;
   }
-  auto claim_one = [&] { return allocate(1); };
+  auto claim_one = [&] { return allocate(1, "L2 table"); };
   guard.release();  // growing the refcount table takes it too
   const Run run = co_await or_return(co_await co_step<Run>(claim_one));
   guard = co_await table_lock_.co_lock();

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <mutex>
+#include <string_view>
 #include <unordered_map>
 
 #include "block/drivers/qcow2/format.h"
@@ -86,7 +87,7 @@ struct ImageOptions {
   uint32_t l2_slice_bytes = 4096;
   bool lazy_refcounts = false;
   bool discard_request = false, discard_snapshot = true, discard_other = false;
-  uint32_t overlap_check = 0;
+  uint32_t overlap_check = 0;  ///< bits (1 << Meta) of what is never to be overwritten by mistake
 };
 
 /// Why a cluster is given back; decides whether the file is told to discard it.
@@ -102,6 +103,11 @@ class Image {
   CoResult<> co_open(Header header, const ImageOptions& options, bool writable);
   /// Writes everything that changed and clears the dirty bit.
   CoResult<> co_close();
+  /// Gets ready for other options: what they need to be on disk is. Nothing else in flight.
+  CoResult<> co_prepare_options(const ImageOptions& options, bool writable);
+  void set_options(const ImageOptions& options, bool writable);
+  /// With lazy refcounts: marks the image, before the first allocation reaches it.
+  CoResult<> co_before_linking();
 
   /// Changes only with nothing in flight, or under mutex() by steps.
   Header& header() { return header_; }
@@ -177,7 +183,8 @@ class Image {
     bool fresh = false;
   };
   /// 1 to `want` free clusters in a row, with one reference each.
-  Step<Run> allocate(uint64_t want);
+  /// `what`: for messages.
+  Step<Run> allocate(uint64_t want, std::string_view what = "data cluster");
   /// Exactly `clusters` in a row.
   Step<Run> allocate_contiguous(uint64_t clusters);
   /// One reference more or less for each cluster that [offset, offset + bytes) touches.
@@ -197,7 +204,7 @@ class Image {
   CoResult<> co_grow_l1(uint64_t entries);
   /// For whoever changed l1() under mutex().
   void l1_changed(uint64_t index) { l1_dirty_[index / kSectorEntries] = true; }
-  /// An error that says the image is broken, and marks it so.
+  /// An error that says the image is broken, and marks it so if it is open for writing.
   Need corruption(std::string what);
   CoResult<> co_flush_children();
 
@@ -212,7 +219,8 @@ class Image {
     kRefcountBlock,
     kSnapshotTable,
     kInactiveL1,
-    kBitmapDirectory
+    kBitmapDirectory,
+    kInactiveL2
   };
   void mark_meta(uint64_t offset, uint64_t bytes, Meta what);
   void unmark_meta(uint64_t offset, uint64_t bytes);
@@ -235,7 +243,9 @@ class Image {
   CoResult<> co_load(TableCache& cache, uint64_t offset);
   CoResult<> co_new_l2(uint64_t l1_index);
   CoResult<> co_grow_refcount_table();
-  CoResult<> co_mark_corrupt();
+  CoResult<> co_mark_corrupt(std::string what);
+  CoResult<> co_mark_snapshots();
+  Need bad_allocation(uint64_t offset, std::string_view what);
   CoResult<> co_set_dirty_bit();
   CoResult<> co_write_table(uint64_t offset, const std::vector<uint64_t>& entries, std::vector<bool> sectors);
   CoResult<> co_write_slices(const std::vector<TableCache::Written>& slices, uint32_t slice_bytes);
@@ -253,6 +263,7 @@ class Image {
   uint32_t entries_per_slice() const { return l2_.slice_bytes() / header_.l2_entry_bytes(); }
   /// What one (sub)cluster is; `sub`: its number in the cluster.
   Step<Mapping> classify(uint64_t guest, uint64_t entry, uint64_t bitmap, uint32_t sub);
+  std::string l2_place(uint64_t guest) const;
   Step<> check_entry(uint64_t guest, uint64_t entry);
   bool conflicts(uint64_t first, uint64_t end, bool any) const;
   void list_plan(WritePlan& plan);

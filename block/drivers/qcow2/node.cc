@@ -56,7 +56,9 @@ CoResult<> Qcow2Node::co_read_run(const Mapping& m, ByteRange range, IoVector io
     case ClusterKind::kCompressed:
       co_return co_await co_read_compressed(m.entry, range, iov);
     case ClusterKind::kUnallocated:
-      if (backing_) co_return co_await backing_.co_preadv(range, iov);
+      // Behind the disk's end lies machine state, which nothing shows through.
+      if (backing_ && range.offset < image_.header().virtual_bytes)
+        co_return co_await backing_.co_preadv(range, iov);
       break;
     case ClusterKind::kZero:
       break;
@@ -106,7 +108,7 @@ CoResult<> Qcow2Node::co_pwritev(ByteRange range, IoVector iov) {
 }
 
 CoResult<> Qcow2Node::co_write_plan(WritePlan& plan, IoVector iov) {
-  if (!plan.allocates)
+  if (!plan.allocates) [[likely]]
     return image_.data_child().co_pwritev(
         ByteRange(plan.host + (plan.guest.offset - plan.clusters.offset), plan.guest.bytes), iov);
   return co_write_with_surroundings(plan, iov);
@@ -154,6 +156,7 @@ CoResult<> Qcow2Node::co_write_with_surroundings(const WritePlan& plan, IoVector
     co_await or_return(
         co_await image_.data_child().co_pwritev(ByteRange(host, plan.copied.bytes), IoVector(view)));
   }
+  co_await or_return(co_await image_.co_before_linking());
   WritePlan& mine = const_cast<WritePlan&>(plan);
   auto enter = [&] { return image_.link(mine); };
   co_return co_await image_.co_step<void>(enter);
@@ -168,6 +171,7 @@ CoResult<> Qcow2Node::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
       co_return fail(ENOTSUP, "not whole clusters");
     co_return co_await co_pdiscard(range);
   }
+  co_await or_return(co_await image_.co_before_linking());
   for (uint64_t at = range.offset; at < range.end();) {
     co_await or_return(co_await co_before_allocating());
     const ByteRange rest(at, range.end() - at);
@@ -219,6 +223,7 @@ CoResult<> Qcow2Node::co_pwrite_compressed(ByteRange range, IoVector iov) {
       continue;
     }
     co_await or_return(co_await co_before_allocating());
+    co_await or_return(co_await image_.co_before_linking());
     auto claim = [&] { return image_.allocate_bytes(bytes); };
     const uint64_t host = co_await or_return(co_await image_.co_step<uint64_t>(claim));
     const IoVector data(packed.data(), bytes);

@@ -12,6 +12,8 @@ class Qcow2Node final : public BlockDriverState {
   uint32_t file_role(const OptionTree& options) const override;
   CoResult<> co_open(OpenContext& ctx) override;
   CoResult<> co_close() override;
+  CoResult<> co_reopen_prepare(OptionTree& options, const OpenFlags& flags) override;
+  void reopen_commit() override { image_.set_options(next_options_, !flags_.read_only); }
   void refresh_limits(BlockLimits& limits) const override;
 
   CoResult<> co_preadv(ByteRange range, IoVector iov) override;
@@ -33,13 +35,17 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_snapshot_apply(const std::string& id) override;
   CoResult<> co_snapshot_load(const std::string& id) override;
   CoResult<> co_snapshot_delete(const std::string& id) override;
+  CoResult<> co_load_vmstate(uint64_t at, IoVector iov) override;
+  CoResult<> co_save_vmstate(uint64_t at, IoVector iov) override;
   CoResult<> co_make_empty() override;
   CoResult<> co_change_backing_name(BackingName name) override;
 
   Image& image() { return image_; }
 
  private:
-  Result<ImageOptions> take_options(OptionTree& options);
+  Result<ImageOptions> take_options(OptionTree& options, const OpenFlags& flags);
+  Result<uint32_t> take_overlap_check(OptionTree& options);
+  uint64_t vm_state_offset() const;
   CoResult<Header> co_read_header();
   CoResult<> co_read_general(ByteRange range, IoVector iov);
   CoResult<> co_read_run(const Mapping& m, ByteRange range, IoVector iov);
@@ -51,6 +57,7 @@ class Qcow2Node final : public BlockDriverState {
 
   BdrvChild data_;  ///< the external data file, if the image has one
   Image image_;
+  ImageOptions next_options_;  ///< between co_reopen_prepare() and commit
 };
 
 }  // namespace rhea::qcow2

@@ -9,7 +9,7 @@ CoResult<ImageDetails> Qcow2Node::co_details() {
   const Header& h = image_.header();
   ImageDetails d;
   d.cluster_bytes = h.cluster_bytes();
-  d.vm_state_offset = (h.virtual_bytes + h.l2_span() - 1) / h.l2_span() * h.l2_span();
+  d.vm_state_offset = vm_state_offset();
   d.dirty = (h.incompatible & kIncompatDirty) != 0;
   for (Snapshot& s : co_await or_return(co_await co_read_snapshots(image_)))
     d.snapshots.push_back({std::move(s.id), std::move(s.name), s.vm_state_bytes, s.date_s, s.date_ns,
@@ -84,6 +84,27 @@ CoResult<> Qcow2Node::co_snapshot_load(const std::string& id) {
 
 CoResult<> Qcow2Node::co_snapshot_delete(const std::string& id) {
   return qcow2::co_delete_snapshot(image_, id);
+}
+
+/// Machine state has L2 tables of its own, behind those of the disk.
+uint64_t Qcow2Node::vm_state_offset() const {
+  const Header& h = image_.header();
+  return (h.virtual_bytes + h.l2_span() - 1) / h.l2_span() * h.l2_span();
+}
+
+CoResult<> Qcow2Node::co_load_vmstate(uint64_t at, IoVector iov) {
+  if (at > kMaxNodeBytes - vm_state_offset()) co_return fail(EFBIG, "There is no machine state so far out");
+  co_return co_await co_read_general(ByteRange(vm_state_offset() + at, iov.size()), iov);
+}
+
+CoResult<> Qcow2Node::co_save_vmstate(uint64_t at, IoVector iov) {
+  const Header& h = image_.header();
+  const uint64_t from = vm_state_offset();
+  if (at > kMaxNodeBytes - from || iov.size() > kMaxNodeBytes - from - at)
+    co_return fail(EFBIG, "Machine state cannot lie so far out");
+  co_await or_return(co_await image_.co_grow_l1((from + at + iov.size() + h.l2_span() - 1) / h.l2_span()));
+  set_written();
+  co_return co_await co_pwritev(ByteRange(from + at, iov.size()), iov);
 }
 
 CoResult<> Qcow2Node::co_change_backing_name(BackingName name) {

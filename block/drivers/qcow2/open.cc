@@ -1,5 +1,6 @@
 // Opening a qcow2 image: its options, its header, its external data file.
 #include <algorithm>
+#include <cstdio>
 
 #include "block/drivers/create_options.h"
 #include "block/drivers/drivers.h"
@@ -23,14 +24,56 @@ CoResult<Header> Qcow2Node::co_read_header() {
   co_return parse_header(head);
 }
 
-Result<ImageOptions> Qcow2Node::take_options(OptionTree& options) {
+/// The option "overlap-check" and those below it: which tables no write may hit.
+Result<uint32_t> Qcow2Node::take_overlap_check(OptionTree& options) {
+  using Meta = Image::Meta;
+  const auto bit = [](Meta m) { return 1u << static_cast<unsigned>(m); };
+  static constexpr std::pair<std::string_view, Meta> kKinds[] = {
+      {"main-header", Meta::kHeader},
+      {"active-l1", Meta::kActiveL1},
+      {"active-l2", Meta::kActiveL2},
+      {"refcount-table", Meta::kRefcountTable},
+      {"refcount-block", Meta::kRefcountBlock},
+      {"snapshot-table", Meta::kSnapshotTable},
+      {"inactive-l1", Meta::kInactiveL1},
+      {"inactive-l2", Meta::kInactiveL2},
+      {"bitmap-directory", Meta::kBitmapDirectory}};
+  const auto own = TRY(options.take_string("overlap-check"));
+  const auto below = TRY(options.take_string("overlap-check.template"));
+  if (own && below && *own != *below)
+    return fail(EINVAL, "Conflicting values for qcow2 options 'overlap-check' ('", *own,
+                "') and 'overlap-check.template' ('", *below, "')");
+  const std::string name = own ? *own : below.value_or("cached");
+  // Tables whose place never changes, those that are in memory anyway, and all.
+  const uint32_t constant = bit(Meta::kHeader) | bit(Meta::kActiveL1) | bit(Meta::kRefcountTable) |
+                            bit(Meta::kSnapshotTable) | bit(Meta::kBitmapDirectory);
+  const uint32_t cached =
+      constant | bit(Meta::kActiveL2) | bit(Meta::kRefcountBlock) | bit(Meta::kInactiveL1);
+  uint32_t out = 0;
+  if (name == "constant")
+    out = constant;
+  else if (name == "cached")
+    out = cached;
+  else if (name == "all")
+    out = cached | bit(Meta::kInactiveL2);
+  else if (name != "none")
+    return fail(EINVAL, "Unsupported value '", name,
+                "' for qcow2 option 'overlap-check'. Allowed are any of the following: none, constant, "
+                "cached, all");
+  for (const auto& [key, what] : kKinds)
+    if (const auto on = TRY(options.take_bool(str_cat("overlap-check.", key))))
+      out = *on ? out | bit(what) : out & ~bit(what);
+  return out;
+}
+
+Result<ImageOptions> Qcow2Node::take_options(OptionTree& options, const OpenFlags& flags) {
   const Header& h = image_.header();
   ImageOptions out;
   out.lazy_refcounts =
       TRY(options.take_bool("lazy-refcounts")).value_or((h.compatible & kCompatLazyRefcounts) != 0);
   if (out.lazy_refcounts && h.version < 3)
     return fail(EINVAL, "Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level");
-  out.discard_request = TRY(options.take_bool("pass-discard-request")).value_or(flags_.unmap);
+  out.discard_request = TRY(options.take_bool("pass-discard-request")).value_or(flags.unmap);
   out.discard_snapshot = TRY(options.take_bool("pass-discard-snapshot")).value_or(true);
   out.discard_other = TRY(options.take_bool("pass-discard-other")).value_or(false);
 
@@ -59,6 +102,10 @@ Result<ImageOptions> Qcow2Node::take_options(OptionTree& options) {
   if (out.l2_cache_bytes > kMostCache) return fail(EINVAL, "L2 cache size too big");
   if (out.refcount_cache_bytes > kMostCache) return fail(EINVAL, "Refcount cache size too big");
   out.l2_slice_bytes = static_cast<uint32_t>(entry.value_or(std::min<uint64_t>(4096, h.cluster_bytes())));
+  out.overlap_check = TRY(take_overlap_check(options));
+  const Json* given = options.get("cache-clean-interval");
+  const bool negative = given != nullptr && given->is_string() && given->as_string().starts_with('-');
+  if (negative) return fail(EINVAL, "Cache clean interval too big");
   const auto interval = TRY(options.take_number("cache-clean-interval"));
   if (interval && *interval > UINT32_MAX) return fail(EINVAL, "Cache clean interval too big");
   return out;
@@ -76,7 +123,7 @@ CoResult<> Qcow2Node::co_open(OpenContext& ctx) {
   if ((h.incompatible & kIncompatCorrupt) != 0 && writable)
     co_return fail(EACCES, "qcow2: Image is corrupt; cannot be opened read/write");
   image_.header() = h;
-  const ImageOptions options = co_await or_return(take_options(ctx.options));
+  const ImageOptions options = co_await or_return(take_options(ctx.options, flags_));
 
   const bool wants_data_file = ctx.options.has("data-file") || ctx.options.has_below("data-file");
   if (h.has_data_file()) {
@@ -92,7 +139,24 @@ CoResult<> Qcow2Node::co_open(OpenContext& ctx) {
     image_.header().autoclear &= kAutoclearKnown;
     co_await or_return(co_await image_.co_write_header());
   }
+  // Refcounts were not written when it was last used: they are made anew.
+  if (writable && !flags_.for_check && (image_.header().incompatible & kIncompatDirty) != 0) {
+    CheckOptions repair{true, true,
+                        [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }};
+    Result<CheckResult> checked = co_await co_check(std::move(repair));
+    if (!checked) co_return Failure(std::move(checked).error().prepend("Could not repair dirty image: "));
+    if (checked->check_errors != 0 || checked->corruptions != 0)
+      co_return fail(EIO, "Could not repair dirty image: Input/output error");
+  }
   co_return Result<>();
+}
+
+CoResult<> Qcow2Node::co_reopen_prepare(OptionTree& options, const OpenFlags& flags) {
+  if (!flags.read_only && (image_.header().incompatible & kIncompatCorrupt) != 0)
+    co_return fail(EACCES, "qcow2: Image is corrupt; cannot be opened read/write");
+  if (!flags.read_only && image_.corrupt()) co_return fail(EIO, "Image '", name(), "' is corrupt");
+  next_options_ = co_await or_return(take_options(options, flags));
+  co_return co_await image_.co_prepare_options(next_options_, !flags.read_only);
 }
 
 CoResult<> Qcow2Node::co_close() {

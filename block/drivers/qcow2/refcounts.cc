@@ -13,8 +13,9 @@ Step<TableSlice*> Image::refcount_slice(uint64_t cluster, uint64_t& index, bool&
   if (absent) return nullptr;
   const uint64_t base = refcount_table_[block] & kRefcountTableOffsetMask;
   if (into_cluster(base) != 0)
-    return stdx::unexpected(corruption(
-        str_cat("Refblock offset 0x", hex(base), " unaligned (reftable index: 0x", hex(block), ")")));
+    return stdx::unexpected(
+        corruption(str_cat("Refblock offset 0x", hex(base),
+                           " unaligned (reftable index: ", block == 0 ? "" : "0x", hex(block), ")")));
   const uint64_t in_block = cluster % header_.refcounts_per_block();
   index = in_block % refcounts_per_slice();
   const uint64_t offset = base + in_block / refcounts_per_slice() * refcounts_.slice_bytes();
@@ -50,9 +51,8 @@ Step<> Image::ensure_refcount_block(uint64_t cluster) {
       return ensure_refcount_block(cluster);
   }
   const uint64_t offset = home << header_.cluster_bits;
-  if (meta_name(home) != nullptr)
-    return stdx::unexpected(
-        corruption(str_cat("Preventing invalid allocation of refcount block at offset 0x", hex(offset))));
+  if (offset == 0 || meta_name(home) != nullptr)
+    return stdx::unexpected(bad_allocation(offset, "refcount block"));
   const uint32_t slice_bytes = refcounts_.slice_bytes();
   const bool covers_itself = home / header_.refcounts_per_block() == block;
   for (uint64_t at = offset; at < offset + cluster_bytes(); at += slice_bytes) {
@@ -95,7 +95,7 @@ Step<> Image::claim(uint64_t first, uint64_t count) {
   return {};
 }
 
-Step<Image::Run> Image::allocate(uint64_t want) {
+Step<Image::Run> Image::allocate(uint64_t want, std::string_view what) {
   want = std::clamp<uint64_t>(want, 1, std::min<uint64_t>(refcounts_per_slice(), 1024));
   uint64_t c = free_hint_;
   while (STEP(refcount(c)) != 0) free_hint_ = ++c;
@@ -104,13 +104,11 @@ Step<Image::Run> Image::allocate(uint64_t want) {
   if ((c + n) > (uint64_t{1} << 55) >> header_.cluster_bits)
     return stdx::unexpected(Need::failed(Error(EFBIG, "The image file is as large as it can be")));
   for (uint64_t i = c; i < c + n; ++i)
-    if (const char* what = meta_name(i); what != nullptr)
-      return stdx::unexpected(
-          corruption(str_cat("Preventing invalid allocation of cluster at offset 0x",
-                             hex(i << header_.cluster_bits), " (overlaps with ", what, ")")));
+    if (i == 0 || meta_name(i) != nullptr)
+      return stdx::unexpected(bad_allocation(i << header_.cluster_bits, what));
   for (uint64_t i = c; i < c + n; i += header_.refcounts_per_block()) STEP(ensure_refcount_block(i));
   STEP(ensure_refcount_block(c + n - 1));
-  if (STEP(refcount(c)) != 0) return allocate(want);  // a refcount block took it
+  if (STEP(refcount(c)) != 0) return allocate(want, what);  // a refcount block took it
   while (n > 1 && STEP(refcount(c + n - 1)) != 0) --n;
   STEP(claim(c, n));
   free_hint_ = c + n;
@@ -227,7 +225,7 @@ Step<uint64_t> Image::allocate_bytes(uint64_t bytes) {
       return at;
     }
   }
-  const Run run = STEP(allocate(1));
+  const Run run = STEP(allocate(1, "compressed cluster"));
   open_bytes_ = bytes == size ? 0 : run.offset + bytes;
   return run.offset;
 }

@@ -1,0 +1,194 @@
+#include "block/graph/reopen.h"
+
+#include "block/graph/node_opener.h"
+#include "util/reversed.h"
+
+namespace rhea {
+
+/// The steps of one co_reopen(): who changes, getting ready, making it so.
+class Reopener {
+ public:
+  Reopener(BlockGraph& graph, bool keep_old) : graph_(graph), keep_old_(keep_old) {}
+  CoResult<> co_run(std::vector<ReopenRequest> requests);
+
+ private:
+  struct Step {
+    NodeRef node;
+    OptionTree own, effective, rest;  ///< as given; with what is inherited; what the driver is to take
+    OpenFlags before, after;
+    bool prepared = false;
+  };
+  Result<> add(BlockDriverState& node, OptionTree options, const ParentOptions* parent, bool keep_old);
+  Result<> add_children(BlockDriverState& node, OptionTree& options, const OpenFlags& flags, bool keep_old);
+  CoResult<> co_prepare();
+  CoResult<> co_refresh_perms(GraphWriteLock& lock);
+  void set_flags(bool after);
+  void commit();
+  void abort();
+
+  BlockGraph& graph_;
+  const bool keep_old_;
+  std::vector<Step> steps_;  ///< parents before their children
+  std::vector<BlockDriverState*> tops_;
+};
+
+namespace {
+
+std::string text_of(const Json& value) {
+  if (value.is_string()) return value.as_string();
+  if (value.is_bool()) return value.as_bool() ? "on" : "off";
+  return value.dump();
+}
+
+/// Typed and string options alike.
+bool same_value(const Json* a, const Json& b) {
+  if (a == nullptr) return false;
+  if (*a == b || text_of(*a) == text_of(b)) return true;
+  const auto is_on = [](const std::string& s) { return s == "on" || s == "true" || s == "yes"; };
+  return is_on(text_of(*a)) && is_on(text_of(b));
+}
+
+Error cannot_change(std::string_view key) {
+  return Error(EINVAL, str_cat("Cannot change the option '", key, "'"));
+}
+
+/// Nothing but the names of children the node has.
+bool names_child(const BlockDriverState& node, const std::string& key) {
+  for (const BdrvChild* c : node.children())
+    if (key.size() > c->name().size() && key.starts_with(c->name()) && key[c->name().size()] == '.')
+      return true;
+  return false;
+}
+
+}  // namespace
+
+Result<> Reopener::add_children(BlockDriverState& node, OptionTree& options, const OpenFlags& flags,
+                                bool keep_old) {
+  for (const BdrvChild* child : node.children()) {
+    BlockDriverState& below = child->node();
+    const bool given = options.has_below(child->name());
+    OptionTree theirs = options.extract(child->name());
+    if (const Json* named = options.get(child->name()); named != nullptr) {
+      if (!named->is_string() || named->as_string() != below.name())
+        return Failure(cannot_change(child->name()));
+      options.erase(child->name());
+      if (given) return fail(EINVAL, "Option '", child->name(), "' is given twice");
+      continue;
+    }
+    // One that was put in by its name has options of its own, which do not follow its parents'.
+    const Json* by_name = node.explicit_options().get(child->name());
+    if (by_name != nullptr && by_name->is_string()) {
+      if (given) return Failure(cannot_change(theirs.entries().front().key));
+      continue;
+    }
+    const ParentOptions parent{flags, child->role()};
+    TRY(add(below, std::move(theirs), &parent, keep_old || !given));
+  }
+  return {};
+}
+
+Result<> Reopener::add(BlockDriverState& node, OptionTree options, const ParentOptions* parent,
+                       bool keep_old) {
+  if (keep_old)
+    for (const OptionTree::Entry& e : node.explicit_options().entries())
+      if (!names_child(node, e.key)) {
+        bool of_child = false;
+        for (const BdrvChild* c : node.children()) of_child = of_child || c->name() == e.key;
+        if (!of_child) options.set_default(e.key, e.value, e.origin);
+      }
+  Step step;
+  step.node = NodeRef(node);
+  step.before = step.after = node.flags();
+  if (const Json* name = options.get("node-name"); name != nullptr && !same_value(name, Json(node.name())))
+    return Failure(cannot_change("node-name"));
+  if (const Json* driver = options.get("driver");
+      driver != nullptr && !same_value(driver, Json(std::string(node.driver().name))))
+    return Failure(cannot_change("driver"));
+  const OptionTree whole = options;
+  if (parent != nullptr) inherit_options(options, *parent);
+  TRY(take_open_flags(options, step.after));
+  TRY(take_data_flags(options, step.after));
+  if (step.after.force_share && !step.after.read_only)
+    return fail(EINVAL, "force-share=on can only be used with read-only images");
+  const size_t at = steps_.size();
+  const OpenFlags flags = step.after;
+  steps_.push_back(std::move(step));
+  TRY(add_children(node, options, flags, keep_old));
+  Step& mine = steps_[at];
+  if (const Json* none = options.get("backing"); none != nullptr && none->is_null() && !node.backing())
+    options.erase("backing");
+  mine.own = whole;
+  mine.effective = options;
+  for (const char* key : {"node-name", "driver"}) options.erase(key);
+  mine.rest = std::move(options);
+  return {};
+}
+
+CoResult<> Reopener::co_prepare() {
+  for (Step& step : steps_) {
+    // A driver may look at what stays the same too: only what it leaves must not have changed.
+    co_await or_return(co_await step.node->co_reopen_prepare(step.rest, step.after));
+    step.prepared = true;
+    for (const std::string& key : step.rest.leftover())
+      if (!same_value(step.node->effective_options().get(key), *step.rest.get(key)))
+        co_return Failure(cannot_change(key));
+  }
+  co_return Result<>();
+}
+
+void Reopener::set_flags(bool after) {
+  for (Step& step : steps_) step.node->flags_ = after ? step.after : step.before;
+}
+
+CoResult<> Reopener::co_refresh_perms(GraphWriteLock& lock) {
+  for (BlockDriverState* top : tops_) co_await or_return(co_await graph_.co_refresh_perms(lock, *top));
+  co_return Result<>();
+}
+
+void Reopener::abort() {
+  for (Step& step : reversed(steps_))
+    if (step.prepared) step.node->reopen_abort();
+}
+
+void Reopener::commit() {
+  for (Step& step : reversed(steps_)) {
+    BlockDriverState& node = *step.node;
+    // What the node knows beyond what was said now (its file's name, its driver) stays.
+    for (const OptionTree::Entry& e : step.effective.entries())
+      node.effective_options_.set(e.key, e.value, e.origin);
+    node.explicit_options_ = std::move(step.own);
+    node.reopen_commit();
+    node.refresh_limits(node.limits_);
+  }
+}
+
+CoResult<> Reopener::co_run(std::vector<ReopenRequest> requests) {
+  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+  std::vector<DrainedSection> drained;
+  for (ReopenRequest& r : requests) {
+    drained.push_back(co_await or_return(co_await graph_.co_drain(lock, *r.node)));
+    tops_.push_back(r.node.get());
+    co_await or_return(add(*r.node, std::move(r.options), nullptr, keep_old_));
+  }
+  Result<> ready = co_await co_prepare();
+  if (ready) {
+    set_flags(true);
+    ready = co_await co_refresh_perms(lock);
+    if (!ready) {
+      set_flags(false);
+      std::ignore = co_await co_refresh_perms(lock);
+    }
+  }
+  if (ready)
+    commit();
+  else
+    abort();
+  co_return ready;
+}
+
+CoResult<> co_reopen(BlockGraph& graph, std::vector<ReopenRequest> requests, bool keep_old) {
+  Reopener reopener(graph, keep_old);
+  co_return co_await reopener.co_run(std::move(requests));
+}
+
+}  // namespace rhea
