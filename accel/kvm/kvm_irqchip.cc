@@ -24,13 +24,13 @@ void add_line(kvm_irq_routing* table, int gsi, unsigned chip, int pin) {
 }
 
 /// PC wiring: ISA interrupts reach both controllers; the timer is the I/O APIC's input 2, as the MADT's
-/// override says.
+/// override says. Line 2 is that input alone: the PIC's has the other PIC at it.
 void add_lines(kvm_irq_routing* table) {
   for (int gsi = 0; gsi < kPicPins; ++gsi)
-    add_line(table, gsi, gsi < kPicPinsEach ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
-             gsi % kPicPinsEach);
-  for (int gsi = 0; gsi < kIoapicPins; ++gsi)
-    if (gsi != 2) add_line(table, gsi, KVM_IRQCHIP_IOAPIC, gsi == 0 ? 2 : gsi);
+    if (gsi != 2)
+      add_line(table, gsi, gsi < kPicPinsEach ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
+               gsi % kPicPinsEach);
+  for (int gsi = 0; gsi < kIoapicPins; ++gsi) add_line(table, gsi, KVM_IRQCHIP_IOAPIC, gsi == 0 ? 2 : gsi);
 }
 
 void add_message(kvm_irq_routing* table, int gsi, const MsiMessage& message) {

@@ -118,16 +118,15 @@ Bytes madt_body(const AcpiConfig& c) {
 
 // --- Small tables ------------------------------------------------------------------------------
 
-constexpr uint32_t kWaetPmTimerGood = 1u << 1;     // one read of the PM timer suffices
-constexpr uint32_t kHpetEventBlock = 0x8086'a201;  // vendor, legacy capable, 64-bit, 3 comparators
+constexpr uint32_t kWaetPmTimerGood = 1u << 1;  // one read of the PM timer suffices
 
 Bytes waet_body() {
   return ByteBuffer().u32(kWaetPmTimerGood).take();
 }
 
-Bytes hpet_body() {
+Bytes hpet_body(const AcpiConfig& config) {
   ByteBuffer b;
-  b.u32(kHpetEventBlock).u8(0).u8(0).u8(0).u8(0).u64(kHpetBase);
+  b.u32(config.hpet_id).u8(0).u8(0).u8(0).u8(0).u64(kHpetBase);
   b.u8(0).u16(0).u8(0);  // sequence number, minimum tick, page protection
   return b.take();
 }
@@ -193,7 +192,7 @@ AcpiFiles build_acpi_files(const AcpiConfig& config) {
   uint32_t dsdt = set.append_table("DSDT", 1, build_dsdt_body(config));
   std::vector<uint32_t> tables{append_fadt(set, config, facs_at, dsdt)};
   tables.push_back(set.append_table("APIC", has_wide_apic_ids(config) ? 3 : 1, madt_body(config)));
-  if (config.hpet) tables.push_back(set.append_table("HPET", 1, hpet_body()));
+  if (config.hpet_id != 0) tables.push_back(set.append_table("HPET", 1, hpet_body(config)));
   if (config.numa.any()) {
     tables.push_back(set.append_table("SRAT", 1, build_srat_body(config)));
     if (!config.numa.distances.empty())

@@ -43,9 +43,9 @@ struct AcpiConfig {
   bool rtc = true;
   bool keyboard = true;  // i8042 with keyboard and mouse
   bool fw_cfg = true;
-  bool hpet = false;
-  bool s3 = false;      // suspend to RAM offered
-  uint8_t s4_type = 2;  // SLP_TYP of S4
+  uint32_t hpet_id = 0;  // the event timers' block id, 0: there are none
+  bool s3 = false;       // suspend to RAM offered
+  uint8_t s4_type = 2;   // SLP_TYP of S4
   std::optional<uint16_t> pvpanic_port;
   bool vmgenid = false;  // the generation id's page is there as a fw_cfg file
   bool s4 = true;        // suspend to disk offered, SLP_TYP 2
@@ -56,7 +56,7 @@ struct AcpiConfig {
 inline constexpr uint64_t kPciHole32Last = 0xfebf'ffff;
 inline constexpr uint32_t kIoApicBase = 0xfec0'0000;
 inline constexpr uint32_t kLocalApicBase = 0xfee0'0000;
-inline constexpr uint32_t kHpetBase = 0xfed0'0000;
+inline constexpr uint32_t kHpetBase = 0xfed0'0000, kHpetBytes = 0x400;
 
 // File names under which the machine publishes the three blobs.
 inline constexpr const char* kAcpiTablesFile = "etc/acpi/tables";

@@ -225,9 +225,22 @@ Term cpu_container(const AcpiConfig& config) {
   return device("CPUS", body);
 }
 
+// Present if the registers show a vendor and a counter period that the specification allows.
 Term hpet_device() {
-  return device("HPET", {name("_HID", eisaid("PNP0103")), name("_UID", num(0)), name("_STA", num(kPresent)),
-                         name("_CRS", resource_template({memory32_fixed(kHpetBase, 0x400, false)}))});
+  constexpr uint32_t kVendorAt = 16, kNoVendor = 0xffff, kLongestPeriodFs = 100'000'000;
+  const Term vendor = local(0), period = local(1);
+  return device(
+      "HPET",
+      {name("_HID", eisaid("PNP0103")), name("_UID", num(0)),
+       operation_region("HPTM", Space::kMemory, num(kHpetBase), num(kHpetBytes)),
+       field("HPTM", Access::kDword, Lock::kYes, Update::kPreserve, {{"VEND", 32}, {"PRD", 32}}),
+       method(
+           "_STA", 0, Serialize::kNo,
+           {shift_right(named("VEND"), num(kVendorAt), vendor), store(named("PRD"), period),
+            if_(logical_or(equal(vendor, num(0)), equal(vendor, num(kNoVendor))), {return_(num(0))}),
+            if_(logical_or(equal(period, num(0)), greater(period, num(kLongestPeriodFs))), {return_(num(0))}),
+            return_(num(kPresent))}),
+       name("_CRS", resource_template({memory32_fixed(kHpetBase, kHpetBytes, false)}))});
 }
 
 Term gpe_scope() {
@@ -245,7 +258,7 @@ Bytes build_dsdt_body(const AcpiConfig& config) {
   TermList system_bus{pci_bus(config)};
   system_bus.add(interrupt_links(config));
   system_bus.add(cpu_container(config));
-  if (config.hpet) system_bus.add(hpet_device());
+  if (config.hpet_id != 0) system_bus.add(hpet_device());
   TermList root{scope("\\_SB", system_bus), gpe_scope()};
   if (config.s3) root.add(sleep_state(3, 1));
   if (config.s4) root.add(sleep_state(4, config.s4_type));

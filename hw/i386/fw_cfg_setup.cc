@@ -12,6 +12,14 @@ Bytes le_bytes(uint64_t value, unsigned width) {
   return ByteBuffer().le(value, width).take();
 }
 
+// How many there are (0xff: nobody says), then eight times block id, address, minimum tick and protection.
+Bytes hpet_blocks(uint32_t id) {
+  constexpr size_t kBytes = 1 + 8 * 15;
+  Bytes out = id == 0 ? Bytes{0xff} : ByteBuffer().u8(1).u32(id).u64(kHpetBase).take();
+  out.resize(kBytes);
+  return out;
+}
+
 void add_basics(FwCfgStore& s, const FwCfgConfig& c) {
   s.set(FwCfgKey::kSignature, {'Q', 'E', 'M', 'U'});
   s.set_u32(FwCfgKey::kFeatures, kFeatureTraditional | (c.dma ? kFeatureDma : 0));
@@ -22,6 +30,7 @@ void add_basics(FwCfgStore& s, const FwCfgConfig& c) {
   s.set_u16(FwCfgKey::kMaxCpus, c.apic_id_limit);
   s.set_u16(FwCfgKey::kBootMenu, c.boot.menu ? 1 : 0);
   s.set_u32(FwCfgKey::kIrq0Override, c.irq0_override ? 1 : 0);
+  s.set(FwCfgKey::kHpet, hpet_blocks(c.hpet_id));
   // Number of NUMA nodes (none), then the node of each possible CPU.
   s.set(FwCfgKey::kNuma, Bytes((1 + size_t{c.apic_id_limit}) * 8));
 }

@@ -12,11 +12,12 @@ class GsiRouter final : public IrqSink {
   explicit GsiRouter(Device& ioapic) : ioapic_(ioapic) {}
   void set_pics(Device& master, Device& slave) { master_ = &master, slave_ = &slave; }
   void set_irq(int n, int level) override {
-    if (n < 16 && master_ != nullptr) (n < 8 ? master_ : slave_)->set_irq(n & 7, level);
+    if (n < 16 && n != kCascade && master_ != nullptr) (n < 8 ? master_ : slave_)->set_irq(n & 7, level);
     ioapic_.set_irq(n == 0 ? 2 : n, level);
   }
 
  private:
+  static constexpr int kCascade = 2;  // no input of the PIC
   Device& ioapic_;
   Device *master_ = nullptr, *slave_ = nullptr;
 };

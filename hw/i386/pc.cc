@@ -35,6 +35,7 @@
 #include "hw/nvram/fw_cfg.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/rtc/rtc_types.h"
+#include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/pcspk.h"
 #include "hw/timer/timer_types.h"
@@ -133,6 +134,18 @@ Result<std::vector<std::string>> boot_paths(Object& root) {
   out.reserve(found.size());
   for (auto& [index, path] : found) out.push_back(std::move(path));
   return out;
+}
+
+/// Whether the kernel's 8254 drives interrupt 0.
+void enable_kernel_pit(KernelIrqchip& chip, bool on) {
+  constexpr uint32_t kHpetLegacy = 1;
+  Result<KernelPitState> state = chip.get_pit();
+  Result<> set = state ? Result<>() : Result<>(Failure(state.error()));
+  if (state) {
+    state->flags = on ? state->flags & ~kHpetLegacy : state->flags | kHpetLegacy;
+    set = chip.set_pit(*state);
+  }
+  if (!set) error_report(set.error());
 }
 
 uint8_t boot_code(char letter) {
@@ -480,20 +493,41 @@ CoResult<> PcMachine::co_build_dma(MachineContext& context) {
   co_return Result<>();
 }
 
+/// The event timers, which can take the place of the 8254 and the clock at interrupts 0 and 8.
+CoResult<> PcMachine::co_build_hpet(MachineContext& context) {
+  if (!hpet) co_return Result<>();
+  constexpr uint32_t kGsi2 = 1u << 2;
+  KernelIrqchip* chip = context.accel.irqchip();
+  std::function<void(Hpet&)> wire = [this, chip](Hpet& d) {
+    d.intcap = kGsi2;
+    d.memory = &system_memory();
+    std::ranges::copy(gsi_, d.gsi.begin());
+    if (chip == nullptr) return;
+    d.send_message = [chip](const MsiMessage& m) { std::ignore = chip->send_msi(m); };
+    if (chip->has_pit()) d.on_pit_enabled = [chip](bool on) { enable_kernel_pit(*chip, on); };
+  };
+  hpet_ = co_await or_return(co_await co_add<Hpet>(context, nullptr, wire));
+  co_return Result<>();
+}
+
 CoResult<> PcMachine::co_build_legacy(MachineContext& context) {
   VmControl& vm = context.vm;
   IsaBus* isa = &isa_bridge_->isa();
   const std::function<void()> reset = [&vm] { vm.request_reset(ShutdownCause::kGuestReset); };
   co_await or_return(co_await co_build_dma(context));
   co_await or_return(co_await co_build_pics(context));
+  co_await or_return(co_await co_build_hpet(context));
   const bool kernel_pit = context.accel.irqchip() != nullptr && context.accel.irqchip()->has_pit();
   if (pit && !kernel_pit) {
-    std::function<void(I8254&)> wire_pit = [](I8254&) {};
+    std::function<void(I8254&)> wire_pit = [this](I8254& d) {
+      if (hpet_ != nullptr) d.irq_line = hpet_->irq_in(Hpet::kPitInput);
+    };
     I8254* timer = co_await or_return(co_await co_add<I8254>(context, isa, wire_pit));
     std::function<void(Pcspk&)> wire_speaker = [timer](Pcspk& d) { d.pit = timer; };
     co_await or_return(co_await co_add<Pcspk>(context, isa, wire_speaker));
   }
   std::function<void(Mc146818&)> wire_rtc = [&](Mc146818& d) {
+    if (hpet_ != nullptr) d.irq_line = hpet_->irq_in(Hpet::kRtcInput);
     d.options = context.config.rtc;
     d.base_year = 0;  // the century stands in CMOS byte 0x32
     d.on_alarm = [this, &vm] {
@@ -671,6 +705,7 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
   f.s3 = pm_ != nullptr && pm_->disable_s3 == 0;
   f.s4 = pm_ != nullptr && pm_->disable_s4 == 0;
   f.s4_type = pm_ != nullptr ? pm_->s4_val : 2;
+  f.hpet_id = hpet_ != nullptr ? hpet_->block_id() : 0;
   f.boot.order = TRY(boot_paths(*this));
   f.boot.strict = c.boot.strict;
   f.boot.menu = c.boot.menu;
@@ -727,7 +762,7 @@ AcpiConfig PcMachine::acpi_config() const {
     f.last_sector = most.sectors;
     f.last_head = static_cast<uint8_t>(most.heads - 1);
   }
-  a.hpet = false;
+  a.hpet_id = hpet_ != nullptr ? hpet_->block_id() : 0;
   a.s3 = pm_->disable_s3 == 0;
   a.s4 = pm_->disable_s4 == 0;
   a.s4_type = pm_->s4_val;

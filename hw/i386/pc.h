@@ -11,6 +11,7 @@
 namespace rhea {
 
 class FwCfgIo;
+class Hpet;
 class IsaFdc;
 class Mc146818;
 class Piix3;
@@ -42,7 +43,7 @@ class PcMachine final : public Machine {
   OnOffAuto smm = OnOffAuto::kAuto;
   bool acpi = true;
   bool pit = true;
-  bool hpet = false;
+  bool hpet = true;
   std::string pflash0, pflash1;   ///< block backends or nodes with firmware and its variables
   uint64_t max_ram_below_4g = 0;  ///< bytes; 0: what the board likes
 
@@ -59,6 +60,7 @@ class PcMachine final : public Machine {
   Result<> build_cpus(MachineContext& context);
   CoResult<> co_build_chipset(MachineContext& context);
   CoResult<> co_build_interrupt_controllers(MachineContext& context);
+  CoResult<> co_build_hpet(MachineContext& context);
   CoResult<> co_build_dma(MachineContext& context);
   CoResult<> co_build_pics(MachineContext& context);
   CoResult<> co_build_legacy(MachineContext& context);
@@ -91,6 +93,7 @@ class PcMachine final : public Machine {
   Piix4Pm* pm_ = nullptr;
   Mc146818* rtc_ = nullptr;
   IsaFdc* fdc_ = nullptr;
+  Hpet* hpet_ = nullptr;
   FwCfgIo* fw_cfg_ = nullptr;
   std::unique_ptr<PicOutput> pic_output_;  ///< with split interrupt controllers
   std::unique_ptr<GsiRouter> router_;      ///< without the kernel's interrupt controllers

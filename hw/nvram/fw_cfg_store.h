@@ -51,6 +51,7 @@ enum class FwCfgKey : uint16_t {
   kInvalid = 0xffff,
   // Items of the PC architecture.
   kIrq0Override = 0x8002,
+  kHpet = 0x8004,
 };
 
 // What the store needs of guest RAM for DMA; addresses are guest-physical and guest-controlled. Each call
