@@ -20,7 +20,8 @@ namespace rhea {
 
 Result<> FileNode::take_options(OptionTree& options) {
   path_ = TRY(options.take_string("filename")).value_or("");
-  const auto aio = TRY(options.take_choice("aio", {"threads", "native", "io_uring"}));
+  const auto aio = TRY(options.take_choice("aio", {"threads", "native", "io_uring"}))
+                       .value_or(static_cast<size_t>(flags_.aio));
   if (aio == 1u)
     return fail(ENOTSUP,
                 "aio=native was specified, but is not supported in this build; use aio=io_uring or threads");

@@ -161,6 +161,11 @@ class BlockDriverState {
   /// generic ones as they will be. Nothing is in flight.
   virtual CoResult<> co_reopen_prepare(OptionTree& options, const OpenFlags& flags);
   /// After co_reopen_prepare(): makes it so; flags() are the new ones. Cannot fail.
+  /// Takes those of `old` away that are void because of what is given now.
+  virtual void drop_overridden(const OptionTree& given, OptionTree& old) const {
+    (void)given;
+    (void)old;
+  }
   virtual void reopen_commit() {}
   virtual void reopen_abort() {}
 

@@ -19,6 +19,7 @@ struct OpenRequest {
   bool user_supplied_name = true;
   /// The image is to be examined: nothing is repaired at once.
   bool for_check = false;
+  AioDefault aio = AioDefault::kThreads;
 };
 
 /// Opens a node and what lies below it. The graph is locked only while edges and names change, so that a

@@ -52,11 +52,12 @@ Error cannot_change(std::string_view key) {
   return Error(EINVAL, str_cat("Cannot change the option '", key, "'"));
 }
 
-/// Nothing but the names of children the node has.
+/// True for the name of a child the node has, and what is below it.
 bool names_child(const BlockDriverState& node, const std::string& key) {
-  for (const BdrvChild* c : node.children())
-    if (key.size() > c->name().size() && key.starts_with(c->name()) && key[c->name().size()] == '.')
-      return true;
+  for (const BdrvChild* c : node.children()) {
+    const std::string& name = c->name();
+    if (key.starts_with(name) && (key.size() == name.size() || key[name.size()] == '.')) return true;
+  }
   return false;
 }
 
@@ -89,13 +90,13 @@ Result<> Reopener::add_children(BlockDriverState& node, OptionTree& options, con
 
 Result<> Reopener::add(BlockDriverState& node, OptionTree options, const ParentOptions* parent,
                        bool keep_old) {
-  if (keep_old)
+  if (keep_old) {
+    OptionTree old;
     for (const OptionTree::Entry& e : node.explicit_options().entries())
-      if (!names_child(node, e.key)) {
-        bool of_child = false;
-        for (const BdrvChild* c : node.children()) of_child = of_child || c->name() == e.key;
-        if (!of_child) options.set_default(e.key, e.value, e.origin);
-      }
+      if (!names_child(node, e.key)) old.set(e.key, e.value, e.origin);
+    node.drop_overridden(options, old);
+    options.merge_below(old);
+  }
   Step step;
   step.node = NodeRef(node);
   step.before = step.after = node.flags();

@@ -60,6 +60,9 @@ enum class DetectZeroes : uint8_t { kOff, kOn, kUnmap };
 /// "off", "on" or "unmap".
 std::string_view detect_zeroes_name(DetectZeroes d);
 
+/// The engine of host files where their options name none.
+enum class AioDefault : uint8_t { kThreads, kNative, kIoUring };
+
 /// The resolved generic options of a node.
 struct OpenFlags {
   bool read_only = false;
@@ -73,6 +76,7 @@ struct OpenFlags {
   bool probed = false;     ///< the format was guessed
   bool for_check = false;  ///< a damaged image is to be opened as it is
   DetectZeroes detect_zeroes = DetectZeroes::kOff;
+  AioDefault aio = AioDefault::kThreads;
 };
 
 /// What requests a driver can take. Zero means no limit where a maximum is meant.

@@ -60,10 +60,14 @@ Result<OptionTree> image_options(const ImageRequest& r) {
   if (r.writable) options.set_default("discard", r.discard, OptionOrigin::kDefault);
   if (r.force_share) options.set_default("force-share", true, OptionOrigin::kDefault);
   if (r.no_backing) options.set("backing", Json());
-  if (!r.aio.empty())
-    options.set_default(options.has("driver") && r.format.empty() ? "aio" : "file.aio", r.aio,
-                        OptionOrigin::kDefault);
   return options;
+}
+
+Result<AioDefault> parse_aio(const std::string& text) {
+  if (text.empty() || text == "threads") return AioDefault::kThreads;
+  if (text == "native") return AioDefault::kNative;
+  if (text == "io_uring") return AioDefault::kIoUring;
+  return fail(EINVAL, "Invalid aio option: ", text);
 }
 
 }  // namespace
@@ -74,6 +78,7 @@ Result<std::unique_ptr<ToolImage>> Tool::open(const ImageRequest& r) {
   if (overlay) options.set("read-only", true);
   OpenRequest request(std::move(options), r.image_opts ? std::string() : r.name);
   request.for_check = r.for_check;
+  request.aio = TRY(parse_aio(r.aio));
   const std::string prefix = r.name.empty() ? std::string() : str_cat("Could not open '", r.name, "': ");
   Result<NodeRef> node = run(co_open_node(graph_, std::move(request)));
   if (node && overlay) {

@@ -67,7 +67,13 @@ Result<uint64_t> backing_bytes(Tool& tool, const CreateRequest& r, const std::st
   request.name = TRY(resolve_backing_name(r.filename, file));
   request.format = format;
   Result<std::unique_ptr<ToolImage>> image = tool.open(request);
-  if (!image) return Failure(std::move(image).error().with_hint("Could not open backing image.\n"));
+  if (!image) {  // the file's own message is enough
+    const std::string prefix = str_cat("Could not open '", request.name, "': ");
+    std::string text = image.error().message();
+    if (text.starts_with(prefix + prefix)) text.erase(0, prefix.size());
+    return Failure(
+        Error(image.error().errnum(), std::move(text)).with_hint("Could not open backing image.\n"));
+  }
   detected = std::string((*image)->node().driver().name);
   return (*image)->bytes();
 }

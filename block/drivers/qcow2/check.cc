@@ -456,6 +456,7 @@ CoResult<CheckResult> Checker::co_run() {
 }
 
 CoResult<CheckResult> co_check(Image& image, CheckOptions options) {
+  co_await or_return(co_await image.co_settle());
   Checker checker(image, std::move(options));
   co_return co_await checker.co_run();
 }

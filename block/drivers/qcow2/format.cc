@@ -96,12 +96,12 @@ Result<> take_extension(Header& h, uint32_t type, std::span<const uint8_t> data,
 Result<> parse_extensions(Header& h, std::span<const uint8_t> first, uint64_t end,
                           std::span<const uint8_t>& feature_names) {
   uint64_t at = h.header_bytes;
-  while (at + 8 <= end) {
+  while (at < end && at + 8 <= first.size()) {
     const auto type = load_be<uint32_t>(&first[at]);
     const auto length = load_be<uint32_t>(&first[at + 4]);
     at += 8;
     if (type == extension::kEnd) return {};
-    if (length > end - at) return fail(EINVAL, "Header extension too large");
+    if (at > end || length > end - at) return fail(EINVAL, "Header extension too large");
     TRY(take_extension(h, type, first.subspan(at, length), feature_names));
     at += (uint64_t{length} + 7) & ~uint64_t{7};
   }

@@ -120,6 +120,16 @@ CoResult<> Image::co_close() {
   co_return co_await co_flush_children();
 }
 
+CoResult<> Image::co_settle() {
+  bool lazy = false;
+  {
+    std::lock_guard lock(mutex_);
+    lazy = refcounts_lazy_;
+  }
+  if (lazy) co_await or_return(co_await co_close());
+  co_return Result<>();
+}
+
 CoResult<> Image::co_prepare_options(const ImageOptions& options, bool writable) {
   if (!writable_ || corrupt_) co_return Result<>();
   if (!writable || (options_.lazy_refcounts && !options.lazy_refcounts)) co_return co_await co_close();

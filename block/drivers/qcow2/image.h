@@ -103,6 +103,8 @@ class Image {
   CoResult<> co_open(Header header, const ImageOptions& options, bool writable);
   /// Writes everything that changed and clears the dirty bit.
   CoResult<> co_close();
+  /// With lazy refcounts: brings those of the file up to date. Nothing else in flight.
+  CoResult<> co_settle();
   /// Gets ready for other options: what they need to be on disk is. Nothing else in flight.
   CoResult<> co_prepare_options(const ImageOptions& options, bool writable);
   void set_options(const ImageOptions& options, bool writable);

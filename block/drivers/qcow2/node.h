@@ -13,6 +13,7 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_open(OpenContext& ctx) override;
   CoResult<> co_close() override;
   CoResult<> co_reopen_prepare(OptionTree& options, const OpenFlags& flags) override;
+  void drop_overridden(const OptionTree& given, OptionTree& old) const override;
   void reopen_commit() override { image_.set_options(next_options_, !flags_.read_only); }
   void refresh_limits(BlockLimits& limits) const override;
 

@@ -159,6 +159,17 @@ CoResult<> Qcow2Node::co_reopen_prepare(OptionTree& options, const OpenFlags& fl
   co_return co_await image_.co_prepare_options(next_options_, !flags.read_only);
 }
 
+void Qcow2Node::drop_overridden(const OptionTree& given, OptionTree& old) const {
+  if (given.has("overlap-check") || given.has("overlap-check.template"))
+    for (const char* key : {"overlap-check", "overlap-check.template"}) old.erase(key);
+  const auto set = [&](const char* key) { return given.has(key) || old.has(key); };
+  if (given.has("cache-size"))
+    for (const char* key : {"l2-cache-size", "refcount-cache-size"}) old.erase(key);
+  else if ((given.has("l2-cache-size") || given.has("refcount-cache-size")) && set("l2-cache-size") &&
+           set("refcount-cache-size"))
+    old.erase("cache-size");
+}
+
 CoResult<> Qcow2Node::co_close() {
   return image_.co_close();
 }

@@ -31,14 +31,14 @@ Step<uint64_t> Image::refcount(uint64_t cluster) {
   return absent ? 0 : get_refcount(slice->data->data(), index, header_.refcount_order);
 }
 
-/// Makes a refcount block that covers `cluster`, if none does. The block lies in the first free cluster,
-/// which it may cover itself.
+/// Makes a refcount block that covers `cluster`, if none does. The block lies at the start of what it covers,
+/// where everything is free, unless that comes before all free clusters.
 Step<> Image::ensure_refcount_block(uint64_t cluster) {
   const uint64_t block = cluster / header_.refcounts_per_block();
   if (block >= refcount_table_.size())
     return stdx::unexpected(Need{Need::Kind::kGrowRefcountTable, nullptr, block, {}});
   if ((refcount_table_[block] & kRefcountTableOffsetMask) != 0) return {};
-  uint64_t home = free_hint_;
+  uint64_t home = std::max(free_hint_, block * header_.refcounts_per_block());
   while (STEP(refcount(home)) != 0) ++home;
   const uint64_t home_block = home / header_.refcounts_per_block();
   if (home_block != block) {
@@ -70,7 +70,7 @@ Step<> Image::ensure_refcount_block(uint64_t cluster) {
   refcount_table_[block] = offset;
   refcount_table_dirty_[block / kSectorEntries] = true;
   mark_meta(offset, cluster_bytes(), Meta::kRefcountBlock);
-  free_hint_ = home + 1;
+  if (free_hint_ == home) ++free_hint_;
   fresh_from_ = std::max(fresh_from_, offset + cluster_bytes());
   return {};
 }
@@ -109,7 +109,9 @@ Step<Image::Run> Image::allocate(uint64_t want, std::string_view what) {
   for (uint64_t i = c; i < c + n; i += header_.refcounts_per_block()) STEP(ensure_refcount_block(i));
   STEP(ensure_refcount_block(c + n - 1));
   if (STEP(refcount(c)) != 0) return allocate(want, what);  // a refcount block took it
-  while (n > 1 && STEP(refcount(c + n - 1)) != 0) --n;
+  uint64_t left = 1;
+  while (left < n && STEP(refcount(c + left)) == 0) ++left;
+  n = left;
   STEP(claim(c, n));
   free_hint_ = c + n;
   Run run{c << header_.cluster_bits, n, false};
