@@ -71,8 +71,7 @@ Result<uint64_t> backing_bytes(Tool& tool, const CreateRequest& r, const std::st
     const std::string prefix = str_cat("Could not open '", request.name, "': ");
     std::string text = image.error().message();
     if (text.starts_with(prefix + prefix)) text.erase(0, prefix.size());
-    return Failure(
-        Error(image.error().errnum(), std::move(text)).with_hint("Could not open backing image.\n"));
+    return Failure(Error(image.error().errnum(), std::move(text)).with_hint("Could not open backing image."));
   }
   detected = std::string((*image)->node().driver().name);
   return (*image)->bytes();
@@ -101,7 +100,7 @@ Result<> fill_in(Tool& tool, CreateRequest& r, const BlockDriver& driver, Option
     const uint64_t bytes = TRY(backing_bytes(tool, r, file, format, detected));
     if (format.empty())
       return Failure(Error(EINVAL, "Backing file specified without backing format")
-                         .with_hint(str_cat("Detected format of ", detected, ".\n")));
+                         .with_hint(str_cat("Detected format of ", detected, ".")));
     if (!options.has("size")) options.set("size", str_cat(bytes));
   }
   if (!file.empty() && format.empty()) return fail(EINVAL, "Backing file specified without backing format");

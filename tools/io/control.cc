@@ -97,7 +97,8 @@ int cmd_info(Session& s, const Words&) {
   std::printf("format name: %s\n", r->format.c_str());
   if (r->details.cluster_bytes != 0)
     std::printf("cluster size: %s\n", bytes_text(static_cast<double>(r->details.cluster_bytes)).c_str());
-  std::printf("vm state offset: %s\n", bytes_text(static_cast<double>(r->details.vm_state_offset)).c_str());
+  if (r->details.vm_state_offset != 0)
+    std::printf("vm state offset: %s\n", bytes_text(static_cast<double>(r->details.vm_state_offset)).c_str());
   if (!r->details.specific.is_null())
     std::printf("Format specific information:\n%s", img::specific_text(r->details.specific).c_str());
   return 0;

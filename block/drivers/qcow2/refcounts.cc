@@ -177,6 +177,9 @@ Step<> Image::drop_reference(uint64_t cluster, FreeReason) {
   set_refcount(refcounts_.change(*slice), index, header_.refcount_order, n - 1);
   if (n == 1) {
     free_hint_ = std::min(free_hint_, cluster);
+    // A table of a snapshot that is gone.
+    if (const auto it = meta_.find(cluster); it != meta_.end() && it->second == Meta::kInactiveL2)
+      meta_.erase(it);
     if (open_bytes_ != 0 && open_bytes_ >> header_.cluster_bits == cluster) open_bytes_ = 0;
   }
   return {};

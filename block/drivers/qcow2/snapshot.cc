@@ -124,6 +124,8 @@ struct DropReferences {
 };
 
 CoResult<std::vector<uint64_t>> co_read_l1(Image& image, uint64_t offset, uint64_t entries) {
+  if (image.into_cluster(offset) != 0 || offset > INT64_MAX - entries * 8)
+    co_return fail(EINVAL, "Snapshot L1 table offset invalid");
   std::vector<uint64_t> l1(entries);
   if (entries == 0) co_return l1;
   const IoVector view(l1.data(), entries * 8);
