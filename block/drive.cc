@@ -30,6 +30,7 @@ struct DriveSet::Request {
   DriveInterface interface = DriveInterface::kNone;
   bool is_cdrom = false;
   bool read_only = false;
+  bool snapshot = false;
   bool writeback = true;
   std::string file;
   int bus = 0, unit = -1;
@@ -109,7 +110,7 @@ Result<> DriveSet::Request::take_access() {
     if (!read_only) return fail(ENOTSUP, "copy-on-read is not supported");
     warn_report("disabling copy-on-read on read-only drive");
   }
-  if (TRY(own_bool("snapshot")).value_or(false)) return fail(ENOTSUP, "Unknown driver 'qcow2'");
+  snapshot = TRY(own_bool("snapshot")).value_or(false) && !read_only;
   if (options.has_below("throttling")) return fail(ENOTSUP, "I/O throttling is not supported");
   if (const Json* aio = options.get("aio")) {
     const std::string mode = aio->is_string() ? aio->as_string() : std::string();
@@ -209,11 +210,13 @@ CoResult<DriveInfo*> DriveSet::co_add(Json options, DriveInterface default_inter
   const bool only_cache =
       std::ranges::all_of(r.options.entries(), [](const auto& e) { return e.key.starts_with("cache."); });
   if (!r.file.empty() || !only_cache) {
-    r.options.set("read-only", r.read_only);
+    r.options.set("read-only", r.read_only || r.snapshot);
     r.options.set_default("auto-read-only", true, OptionOrigin::kDefault);
     OpenRequest request(std::move(r.options), r.file);
     node = co_await or_return(co_await co_open_node(graph_, std::move(request)));
   }
+  if (r.snapshot && node)
+    node = co_await or_return(co_await co_open_temporary_overlay(graph_, std::move(node)));
   GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
   Result<std::unique_ptr<BlockBackend>> backend = co_await co_make_backend(lock, r, name, node);
   if (!backend) {

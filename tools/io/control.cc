@@ -95,6 +95,8 @@ int cmd_info(Session& s, const Words&) {
   Result<img::ImageReport> r = img::describe(s.tool(), *s.image());
   if (!r) return -report(r.error());
   std::printf("format name: %s\n", r->format.c_str());
+  if (const std::string_view protocol = s.image()->node().driver().protocol_name; !protocol.empty())
+    std::printf("format name: %s\n", std::string(protocol).c_str());
   if (r->details.cluster_bytes != 0)
     std::printf("cluster size: %s\n", bytes_text(static_cast<double>(r->details.cluster_bytes)).c_str());
   if (r->details.vm_state_offset != 0)

@@ -53,6 +53,24 @@ TEST_F(Drive, NamesAndPlacesAreGivenOut) {
   }
 }
 
+TEST_F(Drive, SnapshotPutsATemporaryImageOnTop) {  // S4.15
+  Result<DriveInfo*> d = add_file(R"("snapshot": "on", "if": "none")");
+  ASSERT_TRUE(d) << d.error().message();
+  BlockBackend& disk = *(*d)->backend;
+  EXPECT_EQ(disk.node()->driver().name, "qcow2");
+  EXPECT_FALSE(disk.node()->read_only());
+  ASSERT_TRUE(disk.node()->backing());
+  EXPECT_TRUE(disk.node()->backing().node().read_only());
+  EXPECT_FALSE(disk.node()->flags().direct);
+  EXPECT_TRUE(disk.node()->flags().no_flush);
+  std::string bytes(512, 'x');
+  ASSERT_TRUE(run(disk.co_pwritev({0, 512}, IoVector(bytes.data(), bytes.size()))));
+  std::ifstream below(path, std::ios::binary);
+  std::string first(512, '?');
+  below.read(first.data(), 512);
+  EXPECT_EQ(first, std::string(512, '\0'));
+}
+
 TEST_F(Drive, CdIsReadOnlyWhateverIsSaid) {
   Result<DriveInfo*> d = add_file(R"("media": "cdrom", "read-only": "off")");
   ASSERT_TRUE(d) << d.error().message();
