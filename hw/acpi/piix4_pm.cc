@@ -8,6 +8,9 @@ namespace {
 constexpr unsigned kPmba = 0x40;       // PM base address, bits 15:6
 constexpr unsigned kDevActB3 = 0x5b;   // DEVACTB bits 31:24; bit 1 is APMC_EN
 constexpr unsigned kPmRegMisc = 0x80;  // bit 0: PM I/O space enable
+constexpr unsigned kSmbba = 0x90;      // SMBus base address, bits 15:4
+constexpr unsigned kSmbHostConfig = 0xd2;
+constexpr uint8_t kSmbEnable = 0x01, kSmbIrq9 = 0x08;
 constexpr uint64_t kGpeBase = 0xafe0;
 constexpr uint64_t kAcpiEnable = 0xf1, kAcpiDisable = 0xf0;  // as the FADT says
 std::shared_ptr<Object> make() {
@@ -19,6 +22,7 @@ constexpr PropertyInfo Piix4Pm::kProperties[] = {
     prop<&Piix4Pm::disable_s3>("disable_s3"),
     prop<&Piix4Pm::disable_s4>("disable_s4"),
     prop<&Piix4Pm::s4_val>("s4_val"),
+    prop<&Piix4Pm::smb_io_base>("smb_io_base"),
 };
 constexpr TypeInfo Piix4Pm::kType{.name = "PIIX4_PM",
                                   .parent = &PciDevice::kType,
@@ -37,6 +41,9 @@ Result<> Piix4Pm::do_realize() {
   write_mask()[kPmba + 1] = 0xff;
   write_mask()[kPmRegMisc] = 0x01;
   for (unsigned at = 0x58; at < 0x5c; ++at) write_mask()[at] = 0xff;
+  write_mask()[kSmbba + 0] = 0xf0;
+  write_mask()[kSmbba + 1] = 0xff;
+  write_mask()[kSmbHostConfig] = 0x0f;
   acpi_ =
       std::make_unique<AcpiFixedHardware>(*loop, *clock, sci, [this](unsigned type) { enter_sleep(type); });
   acpi_->on_timer = [this] {
@@ -49,6 +56,12 @@ Result<> Piix4Pm::do_realize() {
   acpi_->map_gpe(pci_bus()->io(), kGpeBase);
   apm_region_ = MemoryRegion::io("apm-io", 2, apm_io_, {.valid_max = 1, .impl_max = 1});
   pci_bus()->io().add_subregion(0xb2, *apm_region_);
+  smbus_ = std::make_shared<I2cBus>("i2c");
+  add_bus(smbus_);
+  smbus_host_ = std::make_unique<SmbusHost>(*smbus_);
+  smbus_window_ = MemoryRegion::io("pm-smbus", SmbusHost::kBytes, smbus_io_, {.valid_max = 1, .impl_max = 1});
+  smbus_window_->set_enabled(false);
+  pci_bus()->io().add_subregion(0, *smbus_window_);
   reset();
   return {};
 }
@@ -57,6 +70,8 @@ void Piix4Pm::do_unrealize() {
   acpi_.reset();
   pm_window_.reset();
   apm_region_.reset();
+  smbus_window_.reset();
+  smbus_host_.reset();
   PciDevice::do_unrealize();
 }
 
@@ -68,25 +83,29 @@ void Piix4Pm::reset() {
   config()[0x5f] = 0x10;
   config()[0x63] = 0x60;
   config()[0x67] = serial_ports == 0 ? 0 : serial_ports == 1 ? 0x08 : 0x98;
-  // SMBBA, 7.1.28: no SMBus controller is there, and SMBHSTCFG at 0xd2 stays off.
-  config()[0x90] = 0x01;
+  config()[kSmbba + 0] = static_cast<uint8_t>((smb_io_base & 0xf0) | 1);  // I/O space
+  config()[kSmbba + 1] = static_cast<uint8_t>(smb_io_base >> 8);
+  config()[kSmbHostConfig] = smb_io_base != 0 ? kSmbIrq9 | kSmbEnable : 0;
   // No SMM: to the firmware its handler looks set up already.
   config()[kDevActB3] = 0x02;
   apm_control = apm_status = 0;
   acpi_->reset();
-  update_pm_window();
+  smbus_host_->reset();
+  update_windows();
 }
 
 void Piix4Pm::config_changed(unsigned offset, unsigned size) {
   PciDevice::config_changed(offset, size);
-  if (pm_window_ != nullptr) update_pm_window();
+  if (smbus_window_ != nullptr) update_windows();
 }
 
-void Piix4Pm::update_pm_window() {
+void Piix4Pm::update_windows() {
   const MemoryTransaction transaction;
   const uint64_t base = load_le<uint16_t>(config() + kPmba) & 0xffc0u;
   pm_window_->set_offset(base);
   pm_window_->set_enabled((config()[kPmRegMisc] & 1) != 0);
+  smbus_window_->set_offset(load_le<uint16_t>(config() + kSmbba) & 0xfff0u);
+  smbus_window_->set_enabled((config()[kSmbHostConfig] & kSmbEnable) != 0);
 }
 
 uint64_t Piix4Pm::apm_read(uint64_t offset, unsigned) {
@@ -148,7 +167,16 @@ constexpr VMStateField kPmFields[] = {
     ref_field<+[](Piix4Pm& pm) -> uint16_t& { return pm.acpi().state.control; }>("ar.pm1.cnt.cnt"),
     ref_field<+[](Piix4Pm& pm) -> uint8_t& { return pm.apm_control; }>("apm.apmc"),
     ref_field<+[](Piix4Pm& pm) -> uint8_t& { return pm.apm_status; }>("apm.apms"),
-    padding(48),  // "smb": the SMBus controller
+    {.name = "smb",
+     .save =
+         [](const void* o, StateWriter& out, const VMStateField&) {
+           vmstate_save(SmbusHost::kVmState,
+                        &const_cast<Piix4Pm*>(static_cast<const Piix4Pm*>(o))->smbus_host().state, out);
+         },
+     .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
+       return vmstate_load(SmbusHost::kVmState, &static_cast<Piix4Pm*>(o)->smbus_host().state, in, 1);
+     },
+     .nested = &SmbusHost::kVmState},
     {.name = "ar.tmr.timer",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
@@ -192,7 +220,7 @@ constexpr VMState Piix4Pm::kVmState{.name = "piix4_pm",
                                     .post_load = [](void* o, int) -> Result<> {
                                       auto* pm = static_cast<Piix4Pm*>(o);
                                       TRY(check_overflow(pm->acpi().state.overflow_ticks));
-                                      pm->update_pm_window();
+                                      pm->update_windows();
                                       pm->acpi().update();
                                       return {};
                                     }};

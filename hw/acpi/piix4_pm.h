@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hw/acpi/pm1.h"
+#include "hw/i2c/smbus_host.h"
 #include "hw/pci/pci_device.h"
 #include "qapi/vm_control.h"
 
@@ -27,6 +28,8 @@ class Piix4Pm final : public PciDevice {
   std::function<void(WakeupReason)> on_wake_event;
 
   AcpiFixedHardware& acpi() { return *acpi_; }
+  I2cBus& smbus() { return *smbus_; }  ///< "i2c", since realize
+  SmbusHost& smbus_host() { return *smbus_host_; }
   void reset() override;
   const VMState* vmstate() const override;
 
@@ -34,6 +37,7 @@ class Piix4Pm final : public PciDevice {
   uint8_t disable_s3 = 0;
   uint8_t disable_s4 = 0;
   uint8_t s4_val = 2;  ///< SLP_TYP that means S4
+  uint32_t smb_io_base = 0;
 
   uint8_t apm_control = 0;  ///< APMC, port 0xb2
   uint8_t apm_status = 0;   ///< APMS, port 0xb3
@@ -47,13 +51,20 @@ class Piix4Pm final : public PciDevice {
   uint64_t apm_read(uint64_t offset, unsigned size);
   void apm_write(uint64_t offset, uint64_t value, unsigned size);
   void enter_sleep(unsigned sleep_type);
-  void update_pm_window();
+  void update_windows();
+  uint64_t smbus_read(uint64_t offset, unsigned size) { return smbus_host_->read(offset, size); }
+  void smbus_write(uint64_t offset, uint64_t value, unsigned size) {
+    smbus_host_->write(offset, value, size);
+  }
   static const PropertyInfo kProperties[];
   static const VMState kVmState;
 
   std::unique_ptr<AcpiFixedHardware> acpi_;
   MmioOf<Piix4Pm, &Piix4Pm::apm_read, &Piix4Pm::apm_write> apm_io_{*this};
-  std::unique_ptr<MemoryRegion> pm_window_, apm_region_;
+  std::shared_ptr<I2cBus> smbus_;
+  std::unique_ptr<SmbusHost> smbus_host_;
+  MmioOf<Piix4Pm, &Piix4Pm::smbus_read, &Piix4Pm::smbus_write> smbus_io_{*this};
+  std::unique_ptr<MemoryRegion> pm_window_, apm_region_, smbus_window_;
 };
 
 }  // namespace rhea

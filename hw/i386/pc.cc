@@ -19,6 +19,7 @@
 #include "hw/dma/dma_types.h"
 #include "hw/dma/i8257.h"
 #include "hw/floppy/isa_fdc.h"
+#include "hw/i2c/smbus_eeprom.h"
 #include "hw/i386/fw_cfg_setup.h"
 #include "hw/i386/gsi_router.h"
 #include "hw/ide/piix3_ide.h"
@@ -135,6 +136,9 @@ Result<std::vector<std::string>> boot_paths(Object& root) {
   for (auto& [index, path] : found) out.push_back(std::move(path));
   return out;
 }
+
+constexpr uint32_t kSmbusBase = 0xb100;
+constexpr uint8_t kFirstModule = 0x50, kMemoryModules = 8;  // serial presence detects
 
 /// Whether the kernel's 8254 drives interrupt 0.
 void enable_kernel_pit(KernelIrqchip& chip, bool on) {
@@ -475,8 +479,13 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
       if (vm.run_state() == RunState::kSuspended) std::ignore = vm.wake_up(reason);
     };
     d.set_devfn(pci::devfn(1, 3));
+    d.smb_io_base = kSmbusBase;
   };
   pm_ = co_await or_return(co_await co_add<Piix4Pm>(context, &pci(), wire_pm));
+  for (uint8_t n = 0; n < kMemoryModules; ++n) {
+    std::function<void(SmbusEeprom&)> wire_module = [n](SmbusEeprom& d) { d.address = kFirstModule + n; };
+    co_await or_return(co_await co_add<SmbusEeprom>(context, &pm_->smbus(), wire_module));
+  }
   co_return Result<>();
 }
 
@@ -866,6 +875,7 @@ void register_pc_types() {
   register_dma_types(registry);
   register_floppy_types(registry);
   register_ide_types(registry);
+  register_i2c_types(registry);
   register_input_types(registry);
   register_intc_types(registry);
   register_misc_types(registry);

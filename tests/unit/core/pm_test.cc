@@ -76,7 +76,7 @@ TEST_F(Pm, ResetValues) {
   EXPECT_EQ(pm->config_read(0x5b, 1), 2u);
   EXPECT_EQ(pm->config_read(0x80, 1), 0u);
   pm->config_write(0xd2, 0xff, 1);
-  EXPECT_EQ(pm->config_read(0xd2, 1), 0u) << "there is no SMBus to switch on";
+  EXPECT_EQ(pm->config_read(0xd2, 1), 0x0fu);
 }
 
 TEST_F(Pm, TimerCountsAndWraps) {
