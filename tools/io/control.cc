@@ -171,7 +171,7 @@ int cmd_open(Session& s, const Words& words) {
   for (const std::string& w : words) argv.push_back(const_cast<char*>(w.c_str()));
   argv.push_back(nullptr);
   ImageRequest r;
-  r.writable = r.resizable = true;
+  r.writable = true;
   optind = 0;
   for (int c = 0; (c = getopt(static_cast<int>(words.size()), argv.data(), "+snCro:ki:t:d:U")) != -1;) {
     switch (c) {
@@ -185,7 +185,7 @@ int cmd_open(Session& s, const Words& words) {
         r.copy_on_read = true;
         break;
       case 'r':
-        r.writable = r.resizable = false;
+        r.writable = false;
         break;
       case 'k':
         r.aio = "native";

@@ -65,7 +65,7 @@ Invocation parse(int argc, char** argv) {
   const char* slash = std::strrchr(argv[0], '/');
   in.program = slash != nullptr ? slash + 1 : argv[0];
   log_set_program(in.program);
-  in.request.writable = in.request.resizable = true;
+  in.request.writable = true;
   for (int c = 0; (c = getopt_long(argc, argv, "hVc:d:f:rsnCmki:t:T:U", kLong, nullptr)) != -1;) {
     switch (c) {
       case 'h':
@@ -86,7 +86,7 @@ Invocation parse(int argc, char** argv) {
         in.request.format = optarg;
         break;
       case 'r':
-        in.request.writable = in.request.resizable = false;
+        in.request.writable = false;
         break;
       case 's':
         in.request.snapshot = true;
@@ -235,8 +235,12 @@ int Session::run_line(const std::string& line) {
                    words[0].c_str(), c->least, c->most);
     return -1;
   }
+  const PermPair before = image_ ? image_->backend().perms() : PermPair{};
   if (c->perms != 0 && !need(c->perms)) return -1;
   const int status = c->run(*this, words);
+  // Only while the command runs: with the right to resize, writes behind the end would make an image longer.
+  if ((c->perms & blk_perm::kResize) != 0 && image_)
+    std::ignore = tool_.run(tool_.co_set_perm(image_->backend(), before));
   std::fflush(stdout);
   return status;
 }
