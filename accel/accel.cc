@@ -1,5 +1,7 @@
 #include "accel/accel.h"
 
+#include <algorithm>
+
 #include "accel/accel_internal.h"
 #include "accel/kvm/kvm_accel.h"
 #include "accel/qtest/qtest_accel.h"
@@ -96,6 +98,13 @@ Result<std::unique_ptr<Accelerator>> create_accelerator(std::span<const AccelReq
     failed_before = true;
   }
   return last;
+}
+
+void Accelerator::remove_vcpu(Vcpu& vcpu) {
+  const auto it = std::ranges::find(vcpus_, &vcpu, &std::unique_ptr<Vcpu>::get);
+  if (it == vcpus_.end()) return;
+  const std::unique_ptr<Vcpu> last = std::move(*it);  // whoever looks while its thread ends finds it gone
+  vcpus_.erase(it);
 }
 
 std::string accelerators_help() {

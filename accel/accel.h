@@ -100,6 +100,8 @@ class Accelerator {
   IrqLine gsi(int n) { return irqchip() != nullptr ? IrqLine(gsi_sink_, n) : IrqLine(); }
 
   virtual Result<Vcpu*> create_vcpu(VcpuConfig config) = 0;
+  /// Takes one away; another with its APIC id may come later. Main thread.
+  virtual void remove_vcpu(Vcpu& vcpu);
   const std::vector<std::unique_ptr<Vcpu>>& vcpus() const { return vcpus_; }
 
   /// Lets all vCPUs enter the guest. Main thread.

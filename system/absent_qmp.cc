@@ -55,14 +55,6 @@ Result<> qmp_set_link(QmpContext&, SetLinkArgs args) {
   return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Device '", args.name, "' not found");
 }
 
-Result<std::vector<ACPIOSTInfo>> qmp_query_acpi_ospm_status(QmpContext& ctx) {
-  bool acpi = false;
-  if (Object* machine = ctx.qom.resolve("/machine"); machine != nullptr)
-    for_each_device(*machine, [&](Device& d) { acpi = acpi || d.type().is_a("PIIX4_PM"); });
-  if (!acpi) return fail(ENOTSUP, "command is not supported, missing ACPI device");
-  return std::vector<ACPIOSTInfo>();  // it has no slots for memory and processors
-}
-
 Result<std::vector<MemoryDeviceInfo>> qmp_query_memory_devices(QmpContext&) {
   return std::vector<MemoryDeviceInfo>();
 }

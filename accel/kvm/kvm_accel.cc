@@ -38,6 +38,7 @@ class KvmAccel final : public Accelerator {
   Result<> create_irqchip(bool pit) override;
   KernelIrqchip* irqchip() override { return irqchip_.get(); }
   Result<Vcpu*> create_vcpu(VcpuConfig config) override;
+  void remove_vcpu(Vcpu& vcpu) override;
   void start_vcpus() override;
   void stop_vcpus() override;
   bool vcpus_running() const override { return running_; }
@@ -209,6 +210,17 @@ Result<Vcpu*> KvmAccel::create_vcpu(VcpuConfig config) {
   if (split_ != nullptr && made->index() == 0) split_->set_bootstrap(static_cast<KvmVcpu*>(made));
   if (running_) vcpu(vcpus_.size() - 1).start();
   return made;
+}
+
+/// It leaves the guest first: what changes the guest's memory waits for all that may run.
+void KvmAccel::remove_vcpu(Vcpu& vcpu) {
+  auto& leaving = static_cast<KvmVcpu&>(vcpu);
+  leaving.request_stop();
+  const bool held = MachineLock::held();
+  if (held) machine_lock().unlock();
+  leaving.wait_stopped();
+  if (held) machine_lock().lock();
+  Accelerator::remove_vcpu(vcpu);
 }
 
 void KvmAccel::start_vcpus() {

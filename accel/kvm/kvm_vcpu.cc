@@ -76,11 +76,17 @@ KvmVcpu::~KvmVcpu() {
   MachineUnlocked unlocked;
   if (thread_.joinable()) thread_.join();
   if (run_ != nullptr) munmap(run_, shared_.run_bytes);
+  if (fd_) shared_.parked[apic_id()] = std::move(fd_);
 }
 
 Result<> KvmVcpu::open() {
-  fd_ = UniqueFd(TRY(
-      kvm_call(shared_.vm_fd, KVM_CREATE_VCPU, "KVM_CREATE_VCPU", static_cast<unsigned long>(apic_id()))));
+  if (const auto parked = shared_.parked.find(apic_id()); parked != shared_.parked.end()) {
+    fd_ = std::move(parked->second);
+    shared_.parked.erase(parked);
+  } else {
+    fd_ = UniqueFd(TRY(
+        kvm_call(shared_.vm_fd, KVM_CREATE_VCPU, "KVM_CREATE_VCPU", static_cast<unsigned long>(apic_id()))));
+  }
   void* area = mmap(nullptr, shared_.run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
   if (area == MAP_FAILED) return fail_errno(errno, "KVM: mapping the vCPU failed");
   run_ = static_cast<kvm_run*>(area);

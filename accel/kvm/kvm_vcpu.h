@@ -10,6 +10,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -28,6 +29,8 @@ struct KvmShared {
   KvmStateShape shape;
   AccelCallbacks callbacks;
   KvmGate gate;
+  /// The kernel keeps a vCPU as long as the VM; what was taken away waits here for its APIC id to come again.
+  std::map<uint32_t, UniqueFd> parked;
   KvmSplitIrqchip* split = nullptr;  ///< null with all or none of the controllers in the kernel
 };
 

@@ -67,6 +67,7 @@ Result<> Piix4Pm::do_realize() {
 }
 
 void Piix4Pm::do_unrealize() {
+  cpu_hotplug.reset();
   acpi_.reset();
   pm_window_.reset();
   apm_region_.reset();
@@ -203,7 +204,27 @@ constexpr VMStateField kPmFields[] = {
 };
 constexpr VMStateField kMemoryHotplugFields[] = {padding(4)};
 constexpr VMState kMemoryHotplug{.name = "piix4_pm/memhp", .version = 1, .fields = kMemoryHotplugFields};
-constexpr const VMState* kPmSubsections[] = {&kMemoryHotplug};
+
+/// With the legacy interface there is nothing that the processors themselves do not tell.
+constexpr VMStateField kCpuHotplugFields[] = {
+    {.name = "cpuhp_state",
+     .save =
+         [](const void* o, StateWriter& out, const VMStateField&) {
+           vmstate_save(CpuHotplug::kVmState, static_cast<const Piix4Pm*>(o)->cpu_hotplug.get(), out);
+         },
+     .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
+       CpuHotplug* hotplug = static_cast<Piix4Pm*>(o)->cpu_hotplug.get();
+       if (hotplug == nullptr) return fail(EINVAL, "the machine has no CPU hotplug");
+       TRY(vmstate_load(CpuHotplug::kVmState, hotplug, in, CpuHotplug::kVmState.version));
+       hotplug->switch_to_modern();
+       return {};
+     }}};
+constexpr VMState kCpuHotplugState{
+    .name = "piix4_pm/cpuhp", .version = 1, .fields = kCpuHotplugFields, .needed = [](const void* o) {
+      const auto* pm = static_cast<const Piix4Pm*>(o);
+      return pm->cpu_hotplug != nullptr && !pm->cpu_hotplug->legacy();
+    }};
+constexpr const VMState* kPmSubsections[] = {&kMemoryHotplug, &kCpuHotplugState};
 
 Result<> check_overflow(int64_t ticks) {
   if (ticks >= 0 && ticks <= INT64_MAX / 1000) return {};  // in ns it still fits

@@ -2,6 +2,7 @@
 // button. Spec: Intel 82371AB (PIIX4) data sheet (290562-001), chapter 7.
 #pragma once
 
+#include "hw/acpi/cpu_hotplug.h"
 #include "hw/acpi/pm1.h"
 #include "hw/i2c/smbus_host.h"
 #include "hw/pci/pci_device.h"
@@ -38,6 +39,9 @@ class Piix4Pm final : public PciDevice {
   uint8_t disable_s4 = 0;
   uint8_t s4_val = 2;  ///< SLP_TYP that means S4
   uint32_t smb_io_base = 0;
+
+  /// Processors that come and go; the board makes it after this device. Null where it has none.
+  std::unique_ptr<CpuHotplug> cpu_hotplug;
 
   uint8_t apm_control = 0;  ///< APMC, port 0xb2
   uint8_t apm_status = 0;   ///< APMS, port 0xb3

@@ -116,7 +116,12 @@ void set_device_context(DeviceContext* context) {
 
 bool can_be_plugged(const TypeInfo& type) {
   if (type.create == nullptr) return true;  // its owner's, or that of a type derived from it
-  return static_cast<const Device&>(*type.create()).hotpluggable();
+  const std::shared_ptr<Object> object = type.create();
+  const auto& device = static_cast<const Device&>(*object);
+  // Of others it is the bus that refuses, or the machine.
+  const bool refuses_itself =
+      !type.is_a("sys-bus-device") && (device.bus_type() == nullptr || type.is_a("pci-device"));
+  return device.hotpluggable() || !refuses_itself;
 }
 
 CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json options, ValueForm form,

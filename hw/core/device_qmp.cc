@@ -11,7 +11,10 @@ namespace rhea {
 CoResult<> qmp_device_add(QmpContext&, Json args) {
   DeviceContext* context = device_context();
   if (context == nullptr) co_return fail(ENODEV, "No machine to add the device to");
-  co_await or_return(co_await co_device_add(*context, std::move(args), ValueForm::kKeyval, true));
+  auto device =
+      co_await or_return(co_await co_device_add(*context, std::move(args), ValueForm::kKeyval, true));
+  if (auto* machine = dynamic_cast<Machine*>(qom_root().resolve("/machine")))
+    machine->device_plugged(*device);
   co_return Result<>();
 }
 
@@ -30,14 +33,21 @@ Result<std::shared_ptr<Device>> find_removable(ObjectRoot& root, const std::stri
 }
 }  // namespace
 
-CoResult<> qmp_device_del(QmpContext& ctx, DeviceDelArgs args) {
-  auto device = co_await or_return(find_removable(ctx.qom, args.id));
+void delete_device(std::shared_ptr<Device> device) {
   const std::string path = device->path(), id = device->id();
-  co_await or_return(co_await device->co_stop());
-  if (device->path() != path) co_return Result<>();  // another client was faster
   remove_device(*device);
   device.reset();  // its disk is free before anybody is told
   qapi_event_send_device_deleted(id.empty() ? std::nullopt : std::optional(id), path);
+}
+
+CoResult<> qmp_device_del(QmpContext& ctx, DeviceDelArgs args) {
+  auto device = co_await or_return(find_removable(ctx.qom, args.id));
+  auto* machine = dynamic_cast<Machine*>(ctx.qom.resolve("/machine"));
+  if (machine != nullptr && co_await or_return(machine->ask_to_unplug(*device))) co_return Result<>();
+  const std::string path = device->path();
+  co_await or_return(co_await device->co_stop());
+  if (device->path() != path) co_return Result<>();  // another client was faster
+  delete_device(std::move(device));
   co_return Result<>();
 }
 

@@ -120,6 +120,10 @@ class Machine : public Object {
   virtual CoResult<> co_build(MachineContext&) { co_return Result<>(); }
   /// After all devices of the command line exist: firmware tables, boot order.
   virtual CoResult<> co_finish(MachineContext&) { co_return Result<>(); }
+  /// A device has come to the running machine: tells the guest.
+  virtual void device_plugged(Device&) {}
+  /// Asks the guest to let go of a device; false: nobody needs to be asked, and it may be taken away at once.
+  virtual Result<bool> ask_to_unplug(Device&) { return false; }
   /// Puts CPUs, then devices, to their reset state. vCPUs are stopped.
   virtual void reset();
   /// The power button.

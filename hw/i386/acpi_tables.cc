@@ -85,14 +85,6 @@ Bytes facs() {
 constexpr uint16_t kIsaLevelHigh = 0x0d;  // active high, level triggered (5.2.12.5)
 constexpr uint32_t kXapicIds = 255;       // larger ids need an x2APIC entry
 
-void madt_cpu(ByteBuffer& b, uint32_t uid, const AcpiConfig::Cpu& cpu) {
-  if (cpu.apic_id < kXapicIds && uid < kXapicIds) {
-    b.u8(0).u8(8).u8(static_cast<uint8_t>(uid)).u8(static_cast<uint8_t>(cpu.apic_id)).u32(cpu.present);
-  } else {
-    b.u8(9).u8(16).u16(0).u32(cpu.apic_id).u32(cpu.present).u32(uid);
-  }
-}
-
 bool has_wide_apic_ids(const AcpiConfig& c) {
   return std::any_of(c.cpus.begin(), c.cpus.end(), [](auto& cpu) { return cpu.apic_id >= kXapicIds; });
 }
@@ -104,7 +96,7 @@ void madt_override(ByteBuffer& b, uint8_t irq, uint32_t gsi, uint16_t flags) {
 Bytes madt_body(const AcpiConfig& c) {
   ByteBuffer b;
   b.u32(kLocalApicBase).u32(1);  // two 8259s are present as well
-  for (uint32_t i = 0; i < c.cpus.size(); i++) madt_cpu(b, i, c.cpus[i]);
+  for (uint32_t i = 0; i < c.cpus.size(); i++) b.raw(madt_cpu_entry(i, c.cpus[i]));
   b.u8(1).u8(12).u8(0).u8(0).u32(kIoApicBase).u32(0);
   madt_override(b, 0, 2, 0);
   for (uint8_t irq : {5, 9, 10, 11}) madt_override(b, irq, irq, kIsaLevelHigh);
@@ -184,6 +176,16 @@ Bytes build_rsdp(TableSet& set, uint32_t rsdt) {
 }
 
 }  // namespace
+
+Bytes madt_cpu_entry(uint32_t uid, const AcpiConfig::Cpu& cpu) {
+  ByteBuffer b;
+  if (cpu.apic_id < kXapicIds && uid < kXapicIds) {
+    b.u8(0).u8(8).u8(static_cast<uint8_t>(uid)).u8(static_cast<uint8_t>(cpu.apic_id)).u32(cpu.present);
+  } else {
+    b.u8(9).u8(16).u16(0).u32(cpu.apic_id).u32(cpu.present).u32(uid);
+  }
+  return b.take();
+}
 
 AcpiFiles build_acpi_files(const AcpiConfig& config) {
   TableSet set(kAcpiTablesFile, config.identity);

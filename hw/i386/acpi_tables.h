@@ -37,9 +37,10 @@ struct AcpiConfig {
     uint8_t cmos_type = 0;  // 0: no drive
     uint8_t last_track = 0, last_sector = 0, last_head = 0;
   };
-  bool fdc = false;                // a floppy controller at 0x3f0, IRQ 6, DMA 2
-  std::vector<Floppy> floppies;    // its drives, at most 2
-  std::vector<bool> serial_ports;  // which of COM1 (0x3f8, IRQ 4) and COM2 (0x2f8, IRQ 3) exist
+  bool fdc = false;                          // a floppy controller at 0x3f0, IRQ 6, DMA 2
+  std::vector<Floppy> floppies;              // its drives, at most 2
+  std::optional<uint16_t> cpu_hotplug_base;  // registers by which processors come and go, 12 ports
+  std::vector<bool> serial_ports;            // which of COM1 (0x3f8, IRQ 4) and COM2 (0x2f8, IRQ 3) exist
   bool rtc = true;
   bool keyboard = true;  // i8042 with keyboard and mouse
   bool fw_cfg = true;
@@ -76,6 +77,9 @@ struct AcpiFiles {
 Bytes build_srat_body(const AcpiConfig& config);
 Bytes build_slit_body(const AcpiConfig& config);
 Bytes build_hmat_body(const AcpiConfig& config);
+
+// What the MADT says of processor `uid`; its _MAT says the same.
+Bytes madt_cpu_entry(uint32_t uid, const AcpiConfig::Cpu& cpu);
 
 // Builds all tables. Pure: equal configurations give equal bytes.
 AcpiFiles build_acpi_files(const AcpiConfig& config);

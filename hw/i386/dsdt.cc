@@ -6,12 +6,12 @@
 // Layout for later additions: each PCI bus is one TermList built by a function of its own, so slot
 // devices (_ADR, _SUN, _EJ0) are added to pci_bus() and event handlers (_E01 ...) to gpe_scope().
 #include <array>
-#include <cstdio>
 #include <string>
 
 #include "hw/acpi/aml.h"
 #include "hw/acpi/aml_resource.h"
 #include "hw/i386/acpi_tables.h"
+#include "hw/i386/cpu_aml.h"
 
 namespace rhea {
 namespace {
@@ -25,12 +25,6 @@ constexpr uint8_t kPresentHidden = 0x0b;    // not shown in a user interface
 constexpr uint8_t kLinkDisabled = 0x09;     // present, not decoding
 constexpr uint8_t kPirqOff = 0x80;          // PIRQRC bit 7: not routed
 constexpr unsigned kInterruptNumberAt = 5;  // byte offset of the first number in descriptor 0x89
-
-std::string numbered(const char* format, unsigned n) {
-  std::array<char, 16> text{};
-  std::snprintf(text.data(), text.size(), format, n);
-  return text.data();
-}
 
 // --- Interrupt links ---------------------------------------------------------------------------
 
@@ -211,19 +205,11 @@ Term pci_bus(const AcpiConfig& config) {
   TermList body{name("_HID", eisaid("PNP0A03")), name("_UID", num(0)), host_bridge_windows(config),
                 name("_PRT", routing_table()),   isa_bridge(config),   gpe_reservation(config)};
   if (config.fw_cfg) body.add(fw_cfg_device());
+  if (config.cpu_hotplug_base) body.add(cpu_hotplug_reservation(*config.cpu_hotplug_base));
   return device("PCI0", body);
 }
 
 // --- Everything else ---------------------------------------------------------------------------
-
-Term cpu_container(const AcpiConfig& config) {
-  TermList body{name("_HID", str("ACPI0010")), name("_CID", eisaid("PNP0A05"))};
-  for (unsigned i = 0; i < config.cpus.size(); i++) {
-    body.add(device(numbered("C%03X", i), {name("_HID", str("ACPI0007")), name("_UID", num(i)),
-                                           name("_STA", num(config.cpus[i].present ? kPresent : 0))}));
-  }
-  return device("CPUS", body);
-}
 
 // Present if the registers show a vendor and a counter period that the specification allows.
 Term hpet_device() {
@@ -260,6 +246,7 @@ Bytes build_dsdt_body(const AcpiConfig& config) {
   system_bus.add(cpu_container(config));
   if (config.hpet_id != 0) system_bus.add(hpet_device());
   TermList root{scope("\\_SB", system_bus), gpe_scope()};
+  if (config.cpu_hotplug_base) root.add(cpu_hotplug_event());
   if (config.s3) root.add(sleep_state(3, 1));
   if (config.s4) root.add(sleep_state(4, config.s4_type));
   root.add(sleep_state(5, 0));

@@ -68,9 +68,9 @@ std::shared_ptr<Object> make_pc() {
 }
 
 /// One more than the largest APIC id.
-uint16_t apic_id_limit(const Accelerator& accel) {
+uint16_t apic_id_limit() {
   uint32_t limit = 0;
-  for (const auto& vcpu : accel.vcpus()) limit = std::max(limit, vcpu->apic_id() + 1);
+  for (const CpuSlot& slot : cpu_slots().list) limit = std::max(limit, slot.place.apic_id + 1);
   return static_cast<uint16_t>(limit);
 }
 
@@ -486,6 +486,7 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
     std::function<void(SmbusEeprom&)> wire_module = [n](SmbusEeprom& d) { d.address = kFirstModule + n; };
     co_await or_return(co_await co_add<SmbusEeprom>(context, &pm_->smbus(), wire_module));
   }
+  build_cpu_hotplug(context);
   co_return Result<>();
 }
 
@@ -697,7 +698,7 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
   f.ram_below_4g = below_4g_;
   f.ram_above_4g = above_4g_;
   f.cpus = static_cast<uint16_t>(c.smp.cpus);
-  f.apic_id_limit = apic_id_limit(context.accel);
+  f.apic_id_limit = apic_id_limit();
   // KVM's identity map and TSS pages.
   f.reserved.push_back({.address = 0xfeff'c000, .bytes = 0x4000, .type = E820Type::kReserved});
   f.graphics = graphics && c.graphics;
@@ -772,6 +773,7 @@ AcpiConfig PcMachine::acpi_config() const {
     f.last_head = static_cast<uint8_t>(most.heads - 1);
   }
   a.hpet_id = hpet_ != nullptr ? hpet_->block_id() : 0;
+  a.cpu_hotplug_base = CpuHotplug::kBase;
   a.s3 = pm_->disable_s3 == 0;
   a.s4 = pm_->disable_s4 == 0;
   a.s4_type = pm_->s4_val;

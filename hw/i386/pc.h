@@ -10,6 +10,7 @@
 
 namespace rhea {
 
+class CpuHotplug;
 class FwCfgIo;
 class Hpet;
 class IsaFdc;
@@ -37,6 +38,10 @@ class PcMachine final : public Machine {
   void suspend() override;
   void wake_up(WakeupReason reason) override;
   Result<> inject_nmi() override;
+  void device_plugged(Device& device) override;
+  Result<bool> ask_to_unplug(Device& device) override;
+  /// Null without ACPI.
+  const CpuHotplug* cpu_hotplug() const;
 
   // Properties.
   OnOffAuto vmport = OnOffAuto::kAuto;
@@ -58,6 +63,9 @@ class PcMachine final : public Machine {
   CoResult<> co_map_flash(MachineContext& context);
   Result<> show_firmware_low(const RamBlock& flash);
   Result<> build_cpus(MachineContext& context);
+  void build_cpu_hotplug(MachineContext& context);
+  void eject_cpu(std::shared_ptr<Object> object);
+  void tell_firmware_cpus();
   CoResult<> co_build_chipset(MachineContext& context);
   CoResult<> co_build_interrupt_controllers(MachineContext& context);
   CoResult<> co_build_hpet(MachineContext& context);

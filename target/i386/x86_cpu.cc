@@ -139,7 +139,7 @@ Result<> X86Cpu::do_realize() {
 
 void X86Cpu::do_unrealize() {
   std::erase(realized_cpus(), this);
-  vcpu_ = nullptr;
+  if (vcpu_ != nullptr) accel_->remove_vcpu(*std::exchange(vcpu_, nullptr));
 }
 
 Result<const X86CpuModel*> apply_cpu_option(std::string_view text) {

@@ -154,6 +154,8 @@ TEST_F(Iasl, EveryTableDisassemblesAndRecompiles) {
   AcpiConfig c = two_cpus();
   c.hpet_id = 0x8086'a201;
   c.s3 = true;
+  c.cpu_hotplug_base = 0xaf00;
+  c.cpus.push_back({.apic_id = 2, .present = false});
   c.pci_hole64 = AcpiConfig::Range{0x1'0000'0000, 0x1'7fff'ffff};
   for (auto& [signature, bytes] : tables_of(c)) round_trip(signature, bytes);
 }
