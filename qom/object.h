@@ -231,7 +231,7 @@ Failure property_bad_enum(std::string_view name, std::string_view value);
 namespace detail {
 
 template <class C, class T>
-C class_of_member(T C::*);
+C* class_of_member(T C::*);  // a pointer: the class may be abstract
 template <class C, class T>
 T type_of_member(T C::*);
 
@@ -284,7 +284,7 @@ Json property_to_json(const T& v) {
 /// A property that is a member of the object: bool, integer, std::string or an enum with EnumTraits.
 template <auto Member>
 constexpr PropertyInfo prop(const char* name, const char* description = nullptr) {
-  using C = decltype(detail::class_of_member(Member));
+  using C = std::remove_pointer_t<decltype(detail::class_of_member(Member))>;
   using T = decltype(detail::type_of_member(Member));
   return {.name = name,
           .type = detail::property_type_name<T>(),
@@ -301,7 +301,7 @@ constexpr PropertyInfo prop(const char* name, const char* description = nullptr)
 /// The same for a size in bytes, which may carry a suffix in keyval form ("64M"); shown as type "size".
 template <auto Member>
 constexpr PropertyInfo prop_size(const char* name, const char* description = nullptr) {
-  using C = decltype(detail::class_of_member(Member));
+  using C = std::remove_pointer_t<decltype(detail::class_of_member(Member))>;
   PropertyInfo info = prop<Member>(name, description);
   info.type = "size";
   info.set = [](Object& o, std::string_view n, const Json& value, ValueForm form) -> Result<> {

@@ -95,6 +95,11 @@ Result<> opt_fd_at(CommandLine& c, std::string_view text) {
   return opt_fd(c, Index, text);
 }
 
+template <int Index>
+Result<> opt_hd_at(CommandLine& c, std::string_view text) {
+  return opt_hd(c, Index, text);
+}
+
 Result<> opt_nothing(CommandLine&, std::string_view) {
   return {};
 }
@@ -209,6 +214,10 @@ constexpr Option kOptions[] = {
      "set the boot order: a, c (disk), d (CD-ROM), n", opt_boot},
     {"fda", "file", "use 'file' as floppy disk 0", opt_fd_at<0>},
     {"fdb", "file", "use 'file' as floppy disk 1", opt_fd_at<1>},
+    {"hda", "file", "use 'file' as hard disk 0 (master of the first IDE channel)", opt_hd_at<0>},
+    {"hdb", "file", "use 'file' as hard disk 1 (slave of the first IDE channel)", opt_hd_at<1>},
+    {"hdc", "file", "use 'file' as hard disk 2 (master of the second IDE channel)", opt_hd_at<2>},
+    {"hdd", "file", "use 'file' as hard disk 3 (slave of the second IDE channel)", opt_hd_at<3>},
     {"cdrom", "file", "use 'file' as CD-ROM (master of the second IDE channel)", opt_cdrom},
     {"drive", "[file=file][,if=ide|none][,media=cdrom|disk][,id=name]...", "define a drive", opt_drive},
     {"blockdev", "[driver=]driver[,node-name=n]...", "define a block node; JSON is accepted", opt_blockdev},
@@ -311,9 +320,9 @@ void add_defaults(CommandLine& c) {
     });
   };
   if (!c.nodefaults && !c.vga_given && !has_device("VGA")) c.config.vga = VgaKind::kStd;
-  const bool has_cd = c.cdrom_given || has_device("ide-cd");
+  const bool has_cd = c.cdrom_given || has_device("ide-cd") || has_device("ide-hd");
   if (!c.nodefaults && !has_cd)
-    c.drives.push_back({Json::object({{"if", "ide"}, {"index", "2"}, {"media", "cdrom"}})});
+    c.drives.push_back({.options = Json::object({{"if", "ide"}, {"index", "2"}, {"media", "cdrom"}}), .if_absent = true});
   auto names_floppy = [](const OptionValue& d) {
     const Json* driver = d.tree.find("driver");
     return driver != nullptr && driver->is_string() &&

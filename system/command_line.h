@@ -27,7 +27,7 @@ struct OptionValue {
 /// -drive and its short forms, in QEMU's keys ("file", "if", "index", "media" …), as strings.
 struct DriveOption {
   Json options;
-  bool if_absent = false;  ///< the floppy drive a machine has by default: not if -fda or the like gave one
+  bool if_absent = false;  ///< what a machine has by default: not where its place is taken
 };
 
 /// -serial, -monitor, -qmp: a chardev in the short form.

@@ -40,6 +40,12 @@ Result<> opt_fd(CommandLine& c, int index, std::string_view text) {
   return {};
 }
 
+Result<> opt_hd(CommandLine& c, int index, std::string_view text) {
+  c.drives.push_back(
+      {Json::object({{"if", "ide"}, {"index", str_cat(index)}, {"media", "disk"}, {"file", text}})});
+  return {};
+}
+
 Result<> opt_drive(CommandLine& c, std::string_view text) {
   Keyval kv = TRY(keyval_parse_flat(text));
   c.drives.push_back({std::move(kv.values)});

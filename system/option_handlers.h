@@ -75,6 +75,8 @@ Result<> opt_object(CommandLine& c, std::string_view text);
 Result<> opt_cdrom(CommandLine& c, std::string_view text);
 /// -fda, -fdb: `index` 0 or 1.
 Result<> opt_fd(CommandLine& c, int index, std::string_view text);
+/// -hda to -hdd: `index` 0 to 3.
+Result<> opt_hd(CommandLine& c, int index, std::string_view text);
 Result<> opt_drive(CommandLine& c, std::string_view text);
 Result<> opt_blockdev(CommandLine& c, std::string_view text);
 Result<> opt_global(CommandLine& c, std::string_view text);

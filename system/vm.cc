@@ -1,5 +1,7 @@
 #include "system/vm.h"
 
+#include <algorithm>
+
 #include "block/drivers/drivers.h"
 #include "hw/core/data_files.h"
 #include "hw/core/device_add.h"
@@ -46,6 +48,10 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
   actions() = options_.actions;
   set_data_file_finder([this](const std::string& name) { return options_.config.find_data_file(name); });
   input_hub().enabled = [this] { return running(); };
+  graph_.stop_machine = [this] {
+    io_error_request_ = true;
+    kick();
+  };
   IsaDebugExit::default_on_exit = [this](int code) { request_exit(code); };
 }
 
@@ -233,8 +239,14 @@ Result<> Vm::apply_numa(const MachineClass& type) {
 }
 
 CoResult<> Vm::co_make_drives() {
+  constexpr int kCdBus = 1, kCdUnit = 0;
   for (auto& drive : options_.drives) {
-    if (drive.if_absent && drives_.find(DriveInterface::kFloppy, 0, 0) != nullptr) continue;
+    if (drive.if_absent) {
+      const bool floppy = drive.options.find("if")->as_string() == "floppy";
+      const DriveInfo* const there =
+          floppy ? drives_.find(DriveInterface::kFloppy, 0, 0) : drives_.find(DriveInterface::kIde, kCdBus, kCdUnit);
+      if (there != nullptr) continue;
+    }
     Result<DriveInfo*> made = co_await drives_.co_add(std::move(drive.options), DriveInterface::kIde);
     if (!made) co_return option_error("drive", std::move(made).error());
     DriveInfo& info = **made;
@@ -324,10 +336,22 @@ void Vm::stop_as(RunState state) {
   qapi_event_send_stop();
 }
 
+/// A device may need several requests for what the guest asked of it: it is given the time.
+bool Vm::disks_busy() const {
+  return std::ranges::any_of(graph_.backends(), [](const BlockBackend* b) {
+    return b->has_device() && b->device()->is_busy();
+  });
+}
+
 CoResult<> Vm::co_drain_disks() {
-  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
-  const DrainedSection drained = co_await or_return(co_await graph_.co_drain_all(lock));
-  co_return Result<>();
+  for (;;) {
+    {
+      GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+      const DrainedSection drained = co_await or_return(co_await graph_.co_drain_all(lock));
+    }
+    if (!disks_busy()) co_return Result<>();
+    co_await loop_.co_yield_now();
+  }
 }
 
 CoResult<> Vm::co_stop() {
@@ -339,9 +363,13 @@ Result<> Vm::cont() {
   if (state_ == RunState::kRunning) return {};
   if (state_ == RunState::kInternalError || state_ == RunState::kShutdown)
     return fail(EBUSY, "Resetting the Virtual Machine is required");
+  io_error_request_ = false;
+  for (BlockBackend* b : graph_.backends()) b->reset_iostatus();
   state_ = RunState::kRunning;
   qapi_event_send_resume();
   virtual_clock().start();
+  for (BlockBackend* b : graph_.backends())
+    if (b->has_device()) b->device()->machine_resumed();
   if (!resetting_) accel_->start_vcpus();  // else the reset does
   return {};
 }
@@ -409,6 +437,7 @@ void Vm::handle_requests() {
   if (const int state = stop_request_.exchange(kNoCause); state != kNoCause)
     stop_and_drain(static_cast<RunState>(state));
   if (error_request_.exchange(false)) stop_as(RunState::kInternalError);
+  if (io_error_request_.exchange(false) && running()) stop_and_drain(RunState::kIoError);
 }
 
 void Vm::do_reset(ShutdownCause cause) {

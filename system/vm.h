@@ -63,6 +63,7 @@ class Vm final : public VmControl {
 
  private:
   void stop_as(RunState state);
+  bool disks_busy() const;
   CoResult<> co_drain_disks();
   Result<> make_chardevs();
   Result<> make_monitors();
@@ -119,6 +120,7 @@ class Vm final : public VmControl {
   std::atomic<bool> suspend_request_{false};
   std::atomic<bool> powerdown_request_{false};
   std::atomic<bool> error_request_{false};
+  std::atomic<bool> io_error_request_{false};
   std::atomic<int> exit_code_{0};
   bool resetting_ = false;  ///< the vCPUs wait for co_reset()
   bool quits_bounded_ = false;

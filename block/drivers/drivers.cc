@@ -3,7 +3,7 @@
 namespace rhea {
 
 void register_block_drivers(BlockGraph& graph) {
-  for (const BlockDriver* d : {&kFileDriver, &kHostDeviceDriver, &kHostCdromDriver, &kNullAioDriver,
+  for (const BlockDriver* d : {&kBlkdebugDriver, &kFileDriver, &kHostDeviceDriver, &kHostCdromDriver, &kNullAioDriver,
                                &kNullCoDriver, &kQcow2Driver, &kRawDriver})
     graph.register_driver(*d);
 }

@@ -8,6 +8,7 @@ namespace rhea {
 /// Makes all built-in drivers known to `graph`.
 void register_block_drivers(BlockGraph& graph);
 
+extern const BlockDriver kBlkdebugDriver;
 extern const BlockDriver kFileDriver;
 extern const BlockDriver kHostDeviceDriver;
 extern const BlockDriver kHostCdromDriver;

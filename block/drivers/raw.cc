@@ -36,13 +36,18 @@ class RawNode final : public BlockDriverState {
     return p;
   }
 
+  bool hears_debug_events() const override { return file_ && file_.node().hears_debug_events(); }
+  CoResult<> co_debug_event(std::string_view event) override { return file_.node().co_debug_event(event); }
+
   CoResult<> co_preadv(ByteRange range, IoVector iov) override {
+    if (hears_debug_events()) [[unlikely]]
+      return co_read_after_event(range, iov);
     return file_.co_preadv(ByteRange{range.offset + offset_, range.bytes}, iov);
   }
   CoResult<> co_pwritev(ByteRange range, IoVector iov) override {
-    const ByteRange host{range.offset + offset_, range.bytes};
-    if (flags_.probed && range.offset < kProbeBytes) return co_write_probed(range, host, iov);
-    return file_.co_pwritev(host, iov);
+    if (hears_debug_events()) [[unlikely]]
+      return co_write_after_event(range, iov);
+    return co_write(range, iov);
   }
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override {
     return file_.co_pwrite_zeroes(ByteRange{range.offset + offset_, range.bytes}, may_unmap);
@@ -85,6 +90,21 @@ class RawNode final : public BlockDriverState {
                   ") has to be smaller or equal to the  actual size of the containing file (", whole, ")");
     if (*size % kSectorBytes != 0) return fail(EINVAL, "Specified size is not multiple of ", kSectorBytes);
     return {};
+  }
+
+  CoResult<> co_write(ByteRange range, IoVector iov) {
+    const ByteRange host{range.offset + offset_, range.bytes};
+    if (flags_.probed && range.offset < kProbeBytes) return co_write_probed(range, host, iov);
+    return file_.co_pwritev(host, iov);
+  }
+  CoResult<> co_read_after_event(ByteRange range, IoVector iov) {
+    co_await or_return(co_await file_.node().co_debug_event("read_aio"));
+    const ByteRange host(range.offset + offset_, range.bytes);
+    co_return co_await file_.co_preadv(host, iov);
+  }
+  CoResult<> co_write_after_event(ByteRange range, IoVector iov) {
+    co_await or_return(co_await file_.node().co_debug_event("write_aio"));
+    co_return co_await co_write(range, iov);
   }
 
   /// The format was guessed: a guest must not be able to make its disk look like another format next time.

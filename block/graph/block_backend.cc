@@ -198,8 +198,9 @@ CoResult<> BlockBackend::co_drain() {
 
 IoErrorAction BlockBackend::error_action(bool is_read, int errnum) const {
   switch (is_read ? on_read_error_ : on_write_error_) {
-    case BlockErrorPolicy::kEnospc:
     case BlockErrorPolicy::kAuto:
+      return !is_read && errnum == ENOSPC ? IoErrorAction::kStop : IoErrorAction::kReport;
+    case BlockErrorPolicy::kEnospc:
       return errnum == ENOSPC ? IoErrorAction::kStop : IoErrorAction::kReport;
     case BlockErrorPolicy::kStop:
       return IoErrorAction::kStop;

@@ -42,6 +42,11 @@ class BlockDevOps {
   /// An eject request the guest has not answered yet.
   virtual bool eject_request_pending() const { return false; }
   virtual void resize_cb() {}
+  /// The machine goes on: what a failed request left waiting for that is tried again.
+  virtual void machine_resumed() {}
+  /// Works for the guest, even if it has no request at the backend just now. Not while it waits for the guest
+  /// or for machine_resumed().
+  virtual bool is_busy() const { return false; }
   /// Between these the device submits nothing.
   virtual void drained_begin() {}
   virtual void drained_end() {}

@@ -234,4 +234,27 @@ void NodeRef::reset() {
   if (--node.refs_ == 0) node.graph_->node_unreferenced(node);
 }
 
+CoResult<> BlockDriverState::co_debug_event(std::string_view) {
+  co_return Result<>();
+}
+
+Result<> BlockDriverState::debug_break(std::string_view event, std::string_view tag) {
+  if (file_) return file_.node().debug_break(event, tag);
+  return fail_errno(ENOTSUP, "Could not set breakpoint");
+}
+
+Result<> BlockDriverState::debug_remove_break(std::string_view tag) {
+  if (file_) return file_.node().debug_remove_break(tag);
+  return fail_errno(ENOTSUP, "Could not remove breakpoint ", tag);
+}
+
+Result<> BlockDriverState::debug_resume(std::string_view tag) {
+  if (file_) return file_.node().debug_resume(tag);
+  return fail_errno(ENOTSUP, "Could not resume request");
+}
+
+bool BlockDriverState::debug_is_suspended(std::string_view tag) {
+  return file_ && file_.node().debug_is_suspended(tag);
+}
+
 }  // namespace rhea

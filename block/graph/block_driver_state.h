@@ -209,6 +209,17 @@ class BlockDriverState {
   /// Changes what the image says about its backing file; empty: none.
   virtual CoResult<> co_change_backing_name(BackingName name);
 
+  // --- Driver operations: points where tests let requests fail or wait (blkdebug). Events have QEMU's names:
+  // "l2_load", "flush_to_disk" …
+  /// Whether co_debug_event() does anything: whoever has an event to tell asks first.
+  virtual bool hears_debug_events() const { return false; }
+  virtual CoResult<> co_debug_event(std::string_view event);
+  /// A breakpoint at `event` for one request, known by `tag`. ENOTSUP where nobody hears events.
+  virtual Result<> debug_break(std::string_view event, std::string_view tag);
+  virtual Result<> debug_remove_break(std::string_view tag);
+  virtual Result<> debug_resume(std::string_view tag);
+  virtual bool debug_is_suspended(std::string_view tag);
+
   // --- Driver operations: removable media behind the node.
   virtual bool is_inserted() const { return !file_ || file_.node().is_inserted(); }
 

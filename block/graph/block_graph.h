@@ -72,6 +72,9 @@ class BlockGraph {
   /// Finds the backend a device holds, by the device's id or QOM path; null if there is none. Set by whoever
   /// knows devices.
   std::function<BlockBackend*(std::string_view id_or_path)> device_resolver;
+  /// Stops the machine soon because a drive's request failed (IoErrorAction::kStop). Any thread. Set by
+  /// whoever runs the machine.
+  std::function<void()> stop_machine;
   /// One line per node, edge and backend: for comparison in tests and for diagnosis.
   std::string dump() const;
 

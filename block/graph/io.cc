@@ -131,6 +131,7 @@ CoResult<> co_write_partial(BlockDriverState& bs, ByteRange r, IoVector iov) {
 CoResult<> co_write_general(BlockDriverState& bs, ByteRange r, IoVector iov, bool may_grow = false) {
   co_await or_return(check_writable(bs, r, may_grow));
   if (r.bytes == 0) co_return Result<>();
+  if (bs.hears_debug_events()) co_await or_return(co_await bs.co_debug_event("pwritev"));
   const uint64_t align = bs.limits().request_alignment;
   if (align == 1) {
     co_await or_return(co_await co_write_pieces(bs, r, iov));
@@ -243,6 +244,11 @@ CoResult<> co_node_pdiscard(BlockDriverState& bs, ByteRange range) {
 
 CoResult<> co_node_flush(BlockDriverState& bs) {
   if (bs.read_only() || (bs.flags().no_flush && bs.driver().is_protocol)) co_return Result<>();
+  if (bs.file() && bs.file().node().hears_debug_events()) {
+    BlockDriverState& file = bs.file().node();
+    co_await or_return(co_await file.co_debug_event("flush_to_os"));
+    co_await or_return(co_await file.co_debug_event("flush_to_disk"));
+  }
   co_return co_await bs.co_flush();
 }
 

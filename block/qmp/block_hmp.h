@@ -11,4 +11,7 @@ void register_block_hmp(HmpRegistry& registry);
 /// Adds drive_add and drive_del.
 void register_drive_hmp(HmpRegistry& registry);
 
+/// Adds qemu-io.
+void register_qemu_io_hmp(HmpRegistry& registry);
+
 }  // namespace rhea

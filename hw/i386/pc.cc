@@ -461,7 +461,7 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
     d.isa_irqs = {gsi_[14], gsi_[15]};
     d.set_devfn(pci::devfn(1, 1));
   };
-  co_await or_return(co_await co_add<Piix3Ide>(context, &pci(), wire_ide));
+  ide_ = co_await or_return(co_await co_add<Piix3Ide>(context, &pci(), wire_ide));
   if (!acpi || !context.config.acpi) co_return Result<>();
   std::function<void(Piix4Pm&)> wire_pm = [this, &context, &vm](Piix4Pm& d) {
     d.serial_ports = static_cast<unsigned>(
@@ -828,6 +828,9 @@ CoResult<> PcMachine::co_finish(MachineContext& context) {
   co_await or_return(check_boot_order(boot.once));
   boot_once_ = !boot.once.empty();
   set_cmos_boot(boot.order);
+  set_cmos_disks();
+  const std::string geometry = bios_geometry();
+  co_await or_return(fw_cfg_->store().add_file("bios-geometry", Bytes(geometry.begin(), geometry.end())));
   co_return Result<>();
 }
 

@@ -16,6 +16,7 @@ class Hpet;
 class IsaFdc;
 class Mc146818;
 class Piix3;
+class Piix3Ide;
 class Piix4Pm;
 class VmGenId;
 
@@ -78,6 +79,8 @@ class PcMachine final : public Machine {
   static Result<> check_boot_order(std::string_view order);
   void set_cmos_boot(std::string_view order);
   Result<> publish(VmGenId& generation);
+  void set_cmos_disks();
+  std::string bios_geometry();
   Result<> fill_fw_cfg(MachineContext& context);
   AcpiConfig acpi_config() const;
 
@@ -98,6 +101,7 @@ class PcMachine final : public Machine {
   std::array<IrqLine, 24> gsi_;
   I440fxPciHost* host_ = nullptr;
   Piix3* isa_bridge_ = nullptr;
+  Piix3Ide* ide_ = nullptr;
   Piix4Pm* pm_ = nullptr;
   Mc146818* rtc_ = nullptr;
   IsaFdc* fdc_ = nullptr;

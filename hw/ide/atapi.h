@@ -60,8 +60,8 @@ struct AtapiReply {
   ReadPlan read;              ///< kRead: inside the medium, not empty
 };
 
-/// What INQUIRY tells.
-struct CdIdentity {
+/// What INQUIRY and IDENTIFY tell; the defaults are those of a CD drive.
+struct DriveIdentity {
   std::string model = "QEMU DVD-ROM";
   std::string serial;
   std::string version = "2.5+";
@@ -79,7 +79,7 @@ struct CdMedium {
 /// The logical unit. Machine lock.
 class AtapiUnit {
  public:
-  CdIdentity identity;
+  DriveIdentity identity;
   Tray tray;
   Sense sense;
 

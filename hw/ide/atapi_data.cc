@@ -49,7 +49,7 @@ AtapiData sense_data(const Sense& sense) {
   return out;
 }
 
-AtapiData inquiry_data(const CdIdentity& id) {
+AtapiData inquiry_data(const DriveIdentity& id) {
   // CD/DVD device, removable, no standard claimed, ATAPI response format 1.
   AtapiData out = {0x05, 0x80, 0x00, 0x21, 31, 0, 0, 0};
   append_text(out, "QEMU", 8);
@@ -58,7 +58,7 @@ AtapiData inquiry_data(const CdIdentity& id) {
   return out;
 }
 
-AtapiData inquiry_page(const CdIdentity& id, uint8_t page) {
+AtapiData inquiry_page(const DriveIdentity& id, uint8_t page) {
   AtapiData out = {0x05, page, 0, 0};
   switch (page) {
     case 0x00:  // supported pages

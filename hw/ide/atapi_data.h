@@ -19,9 +19,9 @@ struct Msf {
 
 using AtapiData = std::vector<uint8_t>;
 
-AtapiData sense_data(const Sense& sense);                    ///< SPC-3 4.5.3, fixed format
-AtapiData inquiry_data(const CdIdentity& id);                ///< SPC-3 6.4.2
-AtapiData inquiry_page(const CdIdentity& id, uint8_t page);  ///< SPC-3 7.6; empty: no such page
+AtapiData sense_data(const Sense& sense);                       ///< SPC-3 4.5.3, fixed format
+AtapiData inquiry_data(const DriveIdentity& id);                ///< SPC-3 6.4.2
+AtapiData inquiry_page(const DriveIdentity& id, uint8_t page);  ///< SPC-3 7.6; empty: no such page
 AtapiData toc_data(const CdMedium& medium, uint8_t format, bool msf,
                    uint8_t first_track);  ///< empty: bad request
 AtapiData configuration_data(const CdMedium& medium, bool tray_open, unsigned request, uint16_t first);

@@ -55,9 +55,8 @@ void BmdmaChannel::write_command(uint8_t value) {
   state.command = value & (kStart | kToMemory);
   if (is && !was) {
     state.status |= kActive;
-    state.next_prd = state.prdt;
-    state.prd_left = 0;
-    state.prd_last = false;
+    if (running_) return;  // stopped a moment ago, and not at rest yet
+    rewind();
     run();
   } else if (was && !is) {
     // 3.1: stopping gives up the transfer. Active stays up while data is still on its way to memory.
@@ -66,6 +65,17 @@ void BmdmaChannel::write_command(uint8_t value) {
     else
       state.status &= static_cast<uint8_t>(~kActive);  // a drive that waits goes on waiting
   }
+}
+
+void BmdmaChannel::rewind() {
+  state.next_prd = state.prdt;
+  state.prd_left = 0;
+  state.prd_last = false;
+}
+
+void BmdmaChannel::restart(IdeDrive& drive) {
+  rewind();
+  request(drive);
 }
 
 void BmdmaChannel::run() {
@@ -87,8 +97,10 @@ void BmdmaChannel::withdraw(IdeDrive& drive) {
 
 bool BmdmaChannel::fetch_prd() {
   if (state.prd_last || state.next_prd - state.prdt >= kTableBytes) return false;
-  uint8_t entry[8];
-  if (!dma_read || dma_read(state.next_prd, entry, sizeof entry) != MemResult::kOk) {
+  uint8_t entry[8] = {};
+  if (!reachable()) {
+    // Reads as zeroes: 64 KiB at 0, and not the last.
+  } else if (!dma_read || dma_read(state.next_prd, entry, sizeof entry) != MemResult::kOk) {
     log_guest_error("ide: no table at 0x", hex(state.next_prd));
     state.status |= kError;
     state.prd_last = true;
@@ -103,12 +115,17 @@ bool BmdmaChannel::fetch_prd() {
   return true;
 }
 
-uint64_t BmdmaChannel::collect(GuestScatter& out, uint64_t max) {
+uint64_t BmdmaChannel::collect(GuestScatter& out, uint64_t max, Direction direction) {
   uint64_t taken = 0;
   while (taken < max && out.piece_count() < kMaxPieces) {
     if (state.prd_left == 0 && !fetch_prd()) break;
     const auto n = static_cast<uint32_t>(std::min<uint64_t>(max - taken, state.prd_left));
-    out.add(state.prd_addr, n);
+    if (!reachable())
+      out.add_nowhere(n);
+    else if (direction == Direction::kToMemory)
+      out.add(state.prd_addr, n);
+    else
+      out.add_source(state.prd_addr, n);
     state.prd_addr += n;
     state.prd_left -= n;
     taken += n;

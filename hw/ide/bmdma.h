@@ -32,6 +32,9 @@ class BmdmaChannel final : public IdeDma, public IrqSink {
   /// Wiring: the ISA interrupt line; reads guest memory as the function's bus master.
   IrqLine irq;
   std::function<MemResult(GuestAddr, void*, uint64_t)> dma_read;
+  /// Whether the function may use the bus; empty: it may. If not, all memory seems to be zeroes, and what is
+  /// written is lost.
+  std::function<bool()> may_master;
 
   /// `offset` 0..7. Unused ones read as ones.
   uint8_t read(unsigned offset) const;
@@ -43,7 +46,9 @@ class BmdmaChannel final : public IdeDma, public IrqSink {
 
   void request(IdeDrive& drive) override;
   void withdraw(IdeDrive& drive) override;
-  uint64_t collect(GuestScatter& out, uint64_t max) override;
+  uint64_t collect(GuestScatter& out, uint64_t max, Direction direction) override;
+  void suspended() override { running_ = false; }
+  void restart(IdeDrive& drive) override;
   void finished() override;
   void overrun() override;
   void stopped() override;
@@ -54,6 +59,8 @@ class BmdmaChannel final : public IdeDma, public IrqSink {
   /// Fetches the next entry; false: the table has ended or cannot be read.
   bool fetch_prd();
   bool at_end() const { return state.prd_left == 0 && state.prd_last; }
+  bool reachable() const { return !may_master || may_master(); }
+  void rewind();
   void write_command(uint8_t value);
   void run();
 

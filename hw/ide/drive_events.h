@@ -9,7 +9,5 @@ class BlockBackend;
 
 /// DEVICE_TRAY_MOVED of the device that holds `backend`.
 void send_tray_moved(const BlockBackend& backend, bool open);
-/// BLOCK_IO_ERROR of a read that failed; `ignored`: the guest sees zeroes instead.
-void send_read_error(const BlockBackend& backend, bool ignored, int errnum);
 
 }  // namespace rhea

@@ -58,7 +58,7 @@ void IdeCd::pio_done(PioTransfer::Then then) {
       return run_packet();
     case PioTransfer::Then::kReply:
       return present_block();
-    case PioTransfer::Then::kNothing:
+    default:
       slot().pio.clear();
       slot().regs.status = kReady;
       return;
@@ -103,7 +103,7 @@ void IdeCd::start_data(AtapiReply reply, bool dma) {
   TaskFile& r = slot().regs;
   auto t = std::make_shared<PacketTransfer>();
   t->dma = dma;
-  t->plan = reply.read;
+  t->plan = t->whole = reply.read;
   if (dma) {
     t->buffered = std::move(reply.data);
     transfer_ = std::move(t);
@@ -146,14 +146,18 @@ void IdeCd::read_for_pio() {
   const ReadPlan part = take_sectors(transfer_->plan, kPioChunk);
   auto self = std::static_pointer_cast<IdeCd>(shared_from_this());
   auto data = std::make_shared<std::vector<uint8_t>>(part.bytes());
-  ++in_flight_;
-  gate_.spawn<void>(co_pio(self, part, data), [self, data, t = transfer_](Result<> result) {
-    if (!t->cancelled) self->pio_data_arrived(*t, *data, result);
-    self->request_ended();
+  start<void>(co_pio(self, part, data), [this, part, data, t = transfer_](Result<> result) {
+    if (!t->cancelled) pio_data_arrived(*t, part, *data, result);
   });
 }
 
-void IdeCd::pio_data_arrived(PacketTransfer&, const std::vector<uint8_t>& data, const Result<>& result) {
+void IdeCd::pio_data_arrived(PacketTransfer& t, ReadPlan part, const std::vector<uint8_t>& data,
+                             const Result<>& result) {
+  if (!result && is_waiting()) {
+    t.plan.lba = part.lba;
+    t.plan.sectors += part.sectors;
+    return;
+  }
   if (!result) return check_condition();
   PioTransfer& pio = slot().pio;
   pio.data.erase(pio.data.begin(), pio.data.begin() + static_cast<ptrdiff_t>(pio.pos));
@@ -175,7 +179,7 @@ CoResult<> IdeCd::co_read_sectors(IdeCd& self, ReadPlan plan, uint8_t* out) {
   std::vector<uint8_t> user(raw ? bytes : 0);
   uint8_t* const to = raw ? user.data() : out;
   const ByteRange range(uint64_t{plan.lba} * kCdSectorBytes, bytes);
-  Result<> r = co_await self.blk_->co_preadv(range, IoVector(to, bytes));
+  Result<> r = co_await self.blk().co_preadv(range, IoVector(to, bytes));
   if (!r) {
     Result<> goes_on = self.read_failed(r.error());
     co_await or_return(std::move(goes_on));
@@ -191,21 +195,24 @@ CoResult<> IdeCd::co_read_sectors(IdeCd& self, ReadPlan plan, uint8_t* out) {
 }
 
 Result<> IdeCd::read_failed(const Error& error) {
+  if (transfer_ == nullptr) return Failure(error);  // given up meanwhile: nobody is to be told
   if (error.errnum() == ENOMEDIUM) {
     atapi_.sense = {SenseKey::kNotReady, asc::kNoMedium};
     return Failure(error);
   }
-  const bool ignore = blk_->error_action(true, error.errnum()) == IoErrorAction::kIgnore;
-  send_read_error(*blk_, ignore, error.errnum());
-  if (ignore) return {};
-  atapi_.fail_read();
+  const IoErrorAction action = request_failed(true, error);
+  if (action == IoErrorAction::kIgnore) return {};
+  if (action == IoErrorAction::kReport) atapi_.fail_read();
   return Failure(error);
 }
 
-void IdeCd::request_ended() {
-  if (--in_flight_ != 0 || ide_bus() == nullptr) return;
-  if (IdeDma* dma = std::exchange(stopping_dma_, nullptr)) dma->stopped();
-  channel().drive_quiet(slot());
+void IdeCd::try_again() {
+  if (transfer_ == nullptr) return;
+  if (!transfer_->dma) return read_for_pio();
+  transfer_->plan = transfer_->whole;
+  transfer_->buffered.clear();
+  slot().regs.status = kReady | kDrq;
+  channel().dma->restart(*this);
 }
 
 // --- DMA
@@ -213,14 +220,13 @@ void IdeCd::request_ended() {
 void IdeCd::dma_run(IdeDma& dma) {
   slot().regs.status = kBsy;
   auto self = std::static_pointer_cast<IdeCd>(shared_from_this());
-  ++in_flight_;
-  gate_.spawn<bool>(co_dma(self, transfer_, &dma), [self, t = transfer_, &dma](Result<bool> all_moved) {
-    if (!t->cancelled) self->dma_ended(*t, dma, all_moved);
-    self->request_ended();
+  start<bool>(co_dma(self, transfer_, &dma), [this, t = transfer_, &dma](Result<bool> all_moved) {
+    if (!t->cancelled) dma_ended(*t, dma, all_moved);
   });
 }
 
 void IdeCd::dma_ended(PacketTransfer&, IdeDma& dma, const Result<bool>& all_moved) {
+  if (!all_moved && is_waiting()) return dma.suspended();
   if (!all_moved) {
     dma.finished();
     return check_condition();
@@ -233,23 +239,15 @@ void IdeCd::dma_ended(PacketTransfer&, IdeDma& dma, const Result<bool>& all_move
 
 void IdeCd::dma_stop(IdeDma& dma) {
   if (transfer_ != nullptr) std::exchange(transfer_, nullptr)->cancelled = true;
-  if (in_flight_ != 0)
-    stopping_dma_ = &dma;
-  else
-    dma.stopped();
+  tell_when_quiet(dma);
 }
 
 void IdeCd::cancel() {
+  forget_waiting();
   if (transfer_ != nullptr) {
     std::exchange(transfer_, nullptr)->cancelled = true;
     if (channel().dma != nullptr) channel().dma->withdraw(*this);
   }
-}
-
-CoResult<> IdeCd::co_stop() {
-  if (ide_bus() != nullptr) cancel();
-  Result<> r = co_await gate_.co_close();
-  co_return r;
 }
 
 /// Moves what is in the buffer; false if the table has no room for it.
@@ -274,7 +272,7 @@ CoResult<bool> IdeCd::co_dma_in_place(IdeCd& self, PacketTransfer& t, IdeDma& dm
     const uint64_t n = dma.collect(memory, std::min(left, kDmaChunk));
     if (n == 0) co_return false;
     const ByteRange range(at, n);
-    Result<> r = co_await self.blk_->co_preadv(range, memory.iov());
+    Result<> r = co_await self.blk().co_preadv(range, memory.iov());
     if (t.cancelled) co_return false;
     if (!r) {
       Result<> goes_on = self.read_failed(r.error());

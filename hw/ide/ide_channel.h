@@ -12,6 +12,14 @@ namespace rhea {
 
 class IdeDma;
 
+/// A request that a stream tells to wait for the machine to go on; a drive of the channel takes it over.
+struct LoadedRetry {
+  int32_t status = 0;  ///< which kind, as on the wire; 0: none
+  uint64_t lba = 0;
+  uint32_t sectors = 0;
+  unsigned unit = 0;
+};
+
 /// Machine lock.
 class IdeChannel {
  public:
@@ -49,6 +57,7 @@ class IdeChannel {
     control_ = control;
     selected_ = selected;
   }
+  LoadedRetry loaded_retry;
 
  private:
   bool present(const IdeUnit& u) const { return u.drive != nullptr; }

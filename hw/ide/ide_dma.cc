@@ -4,6 +4,13 @@
 
 namespace rhea {
 
+uint8_t* GuestScatter::add_buffer(std::optional<GuestAddr> addr, uint64_t bytes) {
+  buffered_.push_back({addr, std::make_unique<uint8_t[]>(bytes), bytes});
+  uint8_t* const data = buffered_.back().data.get();
+  pieces_.push_back({data, bytes});
+  return data;
+}
+
 void GuestScatter::add(GuestAddr addr, uint64_t bytes) {
   bytes_ += bytes;
   while (bytes > 0) {
@@ -17,16 +24,37 @@ void GuestScatter::add(GuestAddr addr, uint64_t bytes) {
     }
     // No RAM here: a buffer up to the next page, where there may be some.
     const uint64_t n = std::min<uint64_t>(bytes, kPageSize - addr % kPageSize);
-    buffered_.push_back({addr, std::make_unique<uint8_t[]>(n), n});
-    pieces_.push_back({buffered_.back().data.get(), n});
+    add_buffer(addr, n);
     addr += n;
     bytes -= n;
   }
 }
 
+void GuestScatter::add_source(GuestAddr addr, uint64_t bytes) {
+  bytes_ += bytes;
+  while (bytes > 0) {
+    const AddressSpace::Mapping m = memory_space().map(addr, bytes, false);
+    uint64_t n = m.bytes;
+    if (m.host != nullptr && n > 0) {
+      pieces_.push_back({m.host, n});
+    } else {
+      n = std::min<uint64_t>(bytes, kPageSize - addr % kPageSize);
+      memory_space().read(addr, add_buffer(std::nullopt, n), n);
+    }
+    addr += n;
+    bytes -= n;
+  }
+}
+
+void GuestScatter::add_nowhere(uint64_t bytes) {
+  bytes_ += bytes;
+  add_buffer(std::nullopt, bytes);
+}
+
 void GuestScatter::commit() {
   for (const auto& r : ram_) r.block->mark_dirty(r.offset, r.bytes);
-  for (const auto& b : buffered_) memory_space().write(b.addr, b.data.get(), b.bytes);
+  for (const auto& b : buffered_)
+    if (b.addr) memory_space().write(*b.addr, b.data.get(), b.bytes);
 }
 
 }  // namespace rhea

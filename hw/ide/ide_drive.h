@@ -28,7 +28,7 @@ struct TaskFile {
 struct PioTransfer {
   static constexpr size_t kMaxBytes = 131072;
   /// What the drive does once the block is moved.
-  enum class Then : uint8_t { kNothing, kPacket, kReply };
+  enum class Then : uint8_t { kNothing, kPacket, kReply, kSectorsRead, kSectorsWritten };
   std::vector<uint8_t> data;
   size_t pos = 0, end = 0;
   bool from_host = false;

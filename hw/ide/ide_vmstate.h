@@ -41,13 +41,26 @@ struct IdeDriveWire {
   bool packet_dma = false;
   uint32_t packet_limit = 0, packet_lba = 0, packet_sectors = 0, packet_sector_bytes = 0;
   std::vector<uint8_t> packet_buffer;
+  bool packet_waiting = false;
+  // ide_drive/ata_state, which QEMU has not: settings that are not the default, and a transfer that
+  // ide_bus/error cannot tell of.
+  static constexpr uint8_t kNoTransfer = 0xff;
+  bool have_ata = false;
+  uint64_t max_sectors = 0;
+  bool smart_enabled = true, smart_autosave = true;
+  uint8_t smart_self_tests = 0;
+  std::array<uint8_t, 21> smart_log{};
+  uint8_t transfer_kind = kNoTransfer;
+  bool transfer_waiting = false;
+  uint32_t transfer_block = 1, transfer_left = 0;
+  uint64_t transfer_lba = 0;
 };
 
 /// One channel, version 1.
 struct IdeBusWire {
   IdeChannel* channel = nullptr;  ///< set once
   uint8_t cmd = 0, unit = 0;
-  // ide_bus/error: a request to be tried again when the machine goes on; there is none here.
+  // ide_bus/error: a request to be tried again when the machine goes on.
   int32_t error_status = 0;
   int64_t retry_sector_num = 0;
   uint32_t retry_nsector = 0;

@@ -1,6 +1,7 @@
 #include "hw/ide/piix3_ide.h"
 
 #include "hw/ide/ide_cd.h"
+#include "hw/ide/ide_hd.h"
 
 namespace rhea {
 
@@ -23,7 +24,7 @@ constexpr TypeInfo Piix3Ide::kType{
     .name = "piix3-ide", .parent = &kPciIdeType, .create = make, .category = DeviceCategory::kStorage};
 
 void register_ide_types(TypeRegistry& registry) {
-  registry.add({&IdeBus::kType, &IdeDrive::kType, &IdeCd::kType, &Piix3Ide::kType});
+  registry.add({&IdeBus::kType, &IdeDrive::kType, &IdeCd::kType, &IdeHd::kType, &Piix3Ide::kType});
 }
 
 Piix3Ide::Piix3Ide() {
@@ -63,6 +64,7 @@ Result<> Piix3Ide::do_realize() {
     bmdma_[n].dma_read = [this](GuestAddr addr, void* out, uint64_t bytes) {
       return dma_read(addr, out, bytes);
     };
+    bmdma_[n].may_master = [this] { return (config()[pci::kCommand] & pci::kCommandMaster) != 0; };
     Ports& p = *ports_[n];
     p.command = MemoryRegion::io("ide", 8, p.command_io, {.valid_max = 4, .impl_max = 4});
     p.control = MemoryRegion::io("ide", 1, p.control_io, {.valid_max = 1, .impl_max = 1});
@@ -79,6 +81,7 @@ void Piix3Ide::do_unrealize() {
     ports_[n]->command.reset();
     ports_[n]->control.reset();
     bmdma_[n].dma_read = nullptr;
+    bmdma_[n].may_master = nullptr;
   }
   PciDevice::do_unrealize();
 }

@@ -14,7 +14,7 @@ CXX_KEYWORDS = set("""alignas and asm auto bool break case catch char class comp
 co_await decltype default delete do double else enum explicit export extern false float for friend goto if inline int
 long mutable namespace new noexcept not nullptr operator or private protected public register requires return short
 signed sizeof static struct switch template this throw true try typedef typeid typename union unsigned using virtual
-void volatile while xor""".split())
+void volatile while xor errno""".split())  # errno is a macro
 
 
 def member_name(name):

@@ -216,8 +216,8 @@ TEST_F(Channel, PropertiesAreCheckedAsUsersKnowIt) {
       {R"({"logical_block_size": 4096})", "logical_block_size > physical_block_size not supported"},
       {R"({"min_io_size": 7})", "min_io_size must be a multiple of logical_block_size"},
       {R"({"opt_io_size": 7})", "opt_io_size must be a multiple of logical_block_size"},
-      {R"({"discard_granularity": 7})", "discard_granularity must be 512 for ide"},
-      {R"({"rerror": "stop"})", "rerror=stop is not supported by ide-cd"},
+      {R"({"discard_granularity": 7})", "discard_granularity must be a multiple of logical_block_size"},
+      {R"({"discard_granularity": 4096})", "discard_granularity must be 512 for ide"},
   };
   for (const auto& [properties, message] : cases) {
     auto r = try_plug(0, properties);

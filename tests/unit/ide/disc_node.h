@@ -49,4 +49,60 @@ inline const BlockDriver kDiscDriver = {
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<DiscNode>(); },
 };
 
+/// A disk in memory.
+class DiskNode final : public BlockDriverState {
+ public:
+  CoResult<> co_open(OpenContext& ctx) override {
+    bytes.resize((co_await or_return(ctx.options.take_size("size"))).value_or(1 << 20));
+    co_return Result<>();
+  }
+  CoResult<> co_preadv(ByteRange range, IoVector iov) override {
+    co_await or_return(co_await co_admit());
+    iov.copy_from(&bytes[range.offset]);
+    co_return Result<>();
+  }
+  CoResult<> co_pwritev(ByteRange range, IoVector iov) override {
+    co_await or_return(co_await co_admit());
+    iov.copy_to(&bytes[range.offset]);
+    co_return Result<>();
+  }
+  CoResult<> co_pdiscard(ByteRange range) override {
+    co_await or_return(co_await co_admit());
+    discarded.push_back(range);
+    co_return Result<>();
+  }
+  CoResult<> co_flush() override {
+    co_await or_return(co_await co_admit());
+    ++flushes;
+    co_return Result<>();
+  }
+  CoResult<uint64_t> co_getlength() override { co_return uint64_t{bytes.size()}; }
+  std::string exact_filename() const override { return "disk://"; }
+
+  void release() {
+    hold = false;
+    held.wake_all();
+  }
+  std::vector<uint8_t> bytes;
+  std::vector<ByteRange> discarded;
+  int requests = 0, flushes = 0;
+  int fail_next = 0;
+  bool hold = false;
+  CoQueue held;
+
+ private:
+  CoResult<> co_admit() {
+    ++requests;
+    while (hold) co_await held.co_wait();
+    if (fail_next != 0) co_return fail(std::exchange(fail_next, 0), "bad sector");
+    co_return Result<>();
+  }
+};
+
+inline const BlockDriver kDiskDriver = {
+    .name = "disk",
+    .is_protocol = true,
+    .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<DiskNode>(); },
+};
+
 }  // namespace rhea

@@ -37,6 +37,7 @@ IdeRig::IdeRig() {
   }();
   std::ignore = registered;
   graph.register_driver(kDiscDriver);
+  graph.register_driver(kDiskDriver);
   system_memory().add_subregion(0, *ram_region);
   ide->isa_irqs = {IrqLine(irqs, 0), IrqLine(irqs, 1)};
   ide->set_devfn(pci::devfn(1, 1));
@@ -92,6 +93,31 @@ IdeCd& IdeRig::plug(int bus, const std::string& properties, const std::string& i
   EXPECT_TRUE(cd) << cd.error().message();
   drives.push_back(*cd);
   return **cd;
+}
+
+Result<std::shared_ptr<IdeHd>> IdeRig::try_plug_disk(int bus, uint64_t bytes, Json properties) {
+  const std::string node_name = str_cat("disk", disks_made++);
+  Json options;
+  options.set("driver", "disk");
+  options.set("node-name", node_name);
+  options.set("size", bytes);
+  options.set("discard", "unmap");
+  NodeRef node = TRY(run(co_open(graph, OptionTree::from_json(options))));
+  TRY(run(co_own(graph, *node)));
+  if (properties.find("drive") == nullptr) properties.set("drive", node_name);
+  auto device = TRY(make_device("ide-hd", properties));
+  ChardevSet chardevs(*loop);
+  DeviceContext context(*loop, virtual_clock(), graph, chardevs);
+  TRY(run(device->co_prepare(context)));
+  TRY(add_device(device, &ide->bus(bus), *machine, str_cat("hd", disks_made)));
+  return std::static_pointer_cast<IdeHd>(device);
+}
+
+IdeHd& IdeRig::plug_disk(uint64_t bytes, Json properties) {
+  Result<std::shared_ptr<IdeHd>> hd = try_plug_disk(0, bytes, std::move(properties));
+  EXPECT_TRUE(hd) << hd.error().message();
+  drives.push_back(*hd);
+  return **hd;
 }
 
 void IdeRig::insert(IdeCd& cd, BlockDriverState& node) {

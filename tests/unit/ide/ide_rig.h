@@ -5,6 +5,7 @@
 
 #include "block/graph/open.h"
 #include "hw/ide/ide_cd.h"
+#include "hw/ide/ide_hd.h"
 #include "hw/ide/piix3_ide.h"
 #include "qapi/event.h"
 #include "tests/unit/ide/disc_node.h"
@@ -54,6 +55,10 @@ class IdeRig : public testing::Test {
   /// An ide-cd with `properties` on channel `bus`.
   Result<std::shared_ptr<IdeCd>> try_plug(int bus, const std::string& properties, const std::string& id = {});
   IdeCd& plug(int bus = 0, const std::string& properties = "{}", const std::string& id = "ide0-0-0");
+  /// An ide-hd on a new disk node of `bytes` bytes named "disk<n>".
+  Result<std::shared_ptr<IdeHd>> try_plug_disk(int bus, uint64_t bytes, Json properties = {});
+  IdeHd& plug_disk(uint64_t bytes = 1 << 20, Json properties = {});
+  DiskNode& disk_node(IdeHd& hd) { return static_cast<DiskNode&>(*hd.block_backend()->node()); }
   void insert(IdeCd& cd, BlockDriverState& node);
   void remove(IdeCd& cd);
 
@@ -84,7 +89,8 @@ class IdeRig : public testing::Test {
   std::shared_ptr<Container> machine = std::make_shared<Container>();
   std::shared_ptr<PciBus> pci = std::make_shared<PciBus>("pci.0", system_memory(), system_io());
   std::shared_ptr<Piix3Ide> ide = std::make_shared<Piix3Ide>();
-  std::vector<std::shared_ptr<IdeCd>> drives;
+  std::vector<std::shared_ptr<IdeStorage>> drives;
+  int disks_made = 0;
 };
 
 }  // namespace rhea
