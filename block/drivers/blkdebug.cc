@@ -62,8 +62,8 @@ class BlkdebugNode final : public BlockDriverState {
     co_return co_await file_.co_block_status(range);
   }
   CoResult<uint64_t> co_getlength() override { co_return file_.node().total_bytes(); }
-  CoResult<> co_truncate(uint64_t bytes) override {
-    co_await or_return(co_await file_.node().co_truncate(bytes));
+  CoResult<> co_truncate(uint64_t bytes, Preallocation how) override {
+    co_await or_return(co_await file_.node().co_truncate(bytes, how));
     co_return co_await file_.node().co_refresh_length();
   }
 
