@@ -34,8 +34,9 @@ struct BlkdebugRule {
   uint8_t requests = kRead | kWrite | kWriteZeroes | kDiscard | kFlush;
   int errnum = EIO;
   std::optional<uint64_t> sector;  ///< only requests over this one
-  bool once = false;
-  bool immediately = false;  ///< before the loop has run once more
+  bool once = false;               ///< fails one request and no more
+  bool spent = false;              ///< has done so
+  bool immediately = false;        ///< before the loop has run once more
   // kSetState
   int64_t new_state = 0;
 };

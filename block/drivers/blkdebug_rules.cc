@@ -104,7 +104,7 @@ Result<> BlkdebugRules::add(BlkdebugRule::Action action, OptionTree options) {
     rule.immediately = TRY(options.take_bool("immediately")).value_or(false);
     if (const auto request = TRY(options.take_string("iotype"))) {
       const auto* const found = std::ranges::find(kRequests, *request, &RequestName::name);
-      if (found == std::end(kRequests)) return fail(EINVAL, "Invalid parameter '", *request, "'");
+      if (found == std::end(kRequests)) return fail(EINVAL, "invalid parameter value: ", *request);
       rule.requests = found->bit;
     }
   } else {
@@ -151,7 +151,7 @@ Result<> BlkdebugRules::take_options(OptionTree& options) {
     OptionTree list = options.extract(group);
     for (unsigned i = 0; !list.empty(); ++i) {
       OptionTree one = list.extract(str_cat(i));
-      if (one.empty()) return fail(EINVAL, "Invalid parameter '", group, ".", list.entries()[0].key, "'");
+      if (one.empty()) return fail(EINVAL, "Unused option '", list.entries()[0].key, "' for [", group, "]");
       const BlkdebugRule::Action action = TRY(action_of(group));
       TRY(add(action, std::move(one)));
     }
@@ -167,7 +167,7 @@ std::vector<std::shared_ptr<BlkdebugRules::Suspended>> BlkdebugRules::apply(std:
   bool injected = false;
   for (size_t i = 0; i < rules_.size(); ++i) {
     const BlkdebugRule& rule = rules_[i];
-    if (rule.event != event || (rule.state != 0 && rule.state != state_)) continue;
+    if (rule.spent || rule.event != event || (rule.state != 0 && rule.state != state_)) continue;
     if (rule.action == BlkdebugRule::Action::kSetState) {
       new_state = rule.new_state;
       continue;
@@ -215,7 +215,10 @@ CoResult<> BlkdebugRules::co_check(BlkdebugRule::Request request, ByteRange rang
     if (found == active_.end()) co_return Result<>();
     errnum = rules_[*found].errnum;
     immediately = rules_[*found].immediately;
-    if (rules_[*found].once) active_.erase(found);
+    if (rules_[*found].once) {
+      rules_[*found].spent = true;
+      active_.erase(found);
+    }
   }
   if (errnum == 0) co_return Result<>();
   if (!immediately) co_await AioContext::current()->co_yield_now();
