@@ -120,7 +120,7 @@ void IdeCd::start_data(AtapiReply reply, bool dma) {
 
 void IdeCd::resume_transfer(std::shared_ptr<PacketTransfer> transfer) {
   transfer_ = std::move(transfer);
-  if (transfer_ != nullptr && transfer_->dma) channel().dma->request(*this);
+  if (transfer_ != nullptr && transfer_->dma && !is_waiting()) channel().dma->request(*this);
 }
 
 // --- PIO

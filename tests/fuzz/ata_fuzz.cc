@@ -1,5 +1,5 @@
-// Fuzzes a hard disk through its registers: a guest that writes any port, gives any command, points the bus master at
-// any table, while the storage fails, the machine stops and goes on, and state is saved and loaded.
+// Fuzzes a hard disk through its registers: a guest that writes any port, gives any command, points the bus
+// master at any table, while the storage fails, the machine stops and goes on, and state is saved and loaded.
 #include <algorithm>
 #include <cstdlib>
 

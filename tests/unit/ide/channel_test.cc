@@ -82,7 +82,7 @@ TEST_F(Channel, TransferModes) {
     uint16_t w63, w88;
   } cases[] = {{0x08, true, 0x0007, 0x003f}, {0x22, true, 0x0407, 0x003f}, {0x45, true, 0x0007, 0x203f},
                {0x40, true, 0x0007, 0x013f}, {0x23, false, 0, 0},          {0x46, false, 0, 0},
-               {0x77, false, 0, 0},          {0x10, false, 0, 0}};
+               {0x77, false, 0, 0},          {0x10, true, 0x0007, 0x003f}, {0x13, false, 0, 0}};
   for (const auto& c : cases) {
     out(0x1f1, 3);
     out(0x1f2, c.count);

@@ -55,7 +55,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"SecondPartitionTells", kGiB, {{15, 0, 100}, {31, 63, 100}}, {2080, 16, 63}, kLarge},
         {"ImpossiblyManyCylinders", kGiB, {{15, 1, 100}}, {2080, 16, 63}, kLba},
     })),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& made) { return made.param.name; });
 
 TEST(GeometryLimits, NameTheValueThatIsOutOfThem) {
   const HdGeometryLimits limits{65535, 16, 255};

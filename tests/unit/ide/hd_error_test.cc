@@ -146,9 +146,15 @@ TEST_F(HdError, TheWaitingRequestTravels) {
     hd.machine_resumed();
     run_until([&] { return irqs.now[0] == 1; });
     EXPECT_EQ(in(0x1f7) & (kErr | kBsy), 0);
-    if (c.write) EXPECT_EQ(disk_node(hd).bytes[4 * 512], 0x55);
-    if (c.dma && !c.write) EXPECT_EQ(ram(0x10000), 0x66);
-    if (!c.dma && !c.write && c.opcode == kReadSectors) EXPECT_EQ(read_data(512)[0], 0x66);
+    if (c.write) {
+      EXPECT_EQ(disk_node(hd).bytes[4 * 512], 0x55);
+    }
+    if (c.dma && !c.write) {
+      EXPECT_EQ(ram(0x10000), 0x66);
+    }
+    if (!c.dma && !c.write && c.opcode == kReadSectors) {
+      EXPECT_EQ(read_data(512)[0], 0x66);
+    }
   }
 }
 
@@ -208,8 +214,12 @@ TEST_F(HdError, ACdReadStopsAndIsTriedAgain) {
     cd.machine_resumed();
     run_until([&] { return irqs.now[0] == 1; });
     EXPECT_EQ(in(0x1f7) & kErr, 0);
-    if (by_dma) EXPECT_EQ(ram(0x10000), disc_byte(3 * 2048));
-    if (!by_dma) EXPECT_EQ(static_cast<uint8_t>(io_space().load(0x1f0, 2)), disc_byte(3 * 2048));
+    if (by_dma) {
+      EXPECT_EQ(ram(0x10000), disc_byte(3 * 2048));
+    }
+    if (!by_dma) {
+      EXPECT_EQ(static_cast<uint8_t>(io_space().load(0x1f0, 2)), disc_byte(3 * 2048));
+    }
     for (int i = 0; i < 1023 && !by_dma; ++i) io_space().load(0x1f0, 2);
     in(0x1f7);
   }

@@ -123,7 +123,7 @@ TEST_F(Hd, SetFeaturesShowsInIdentify) {
   expect_done();
   EXPECT_EQ(identify()[85], 0x4001);
   EXPECT_FALSE(hd.block_backend()->write_cache_enabled());
-  EXPECT_EQ(disk_node(hd).flushes, 0) << "nothing was written";
+  EXPECT_EQ(disk_node(hd).flushes, 1);
   command(kSetFeatures, {.feature = 0x02});
   expect_done();
   EXPECT_EQ(identify()[85], 0x4021);
