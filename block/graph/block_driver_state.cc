@@ -179,7 +179,7 @@ CoResult<ImageDetails> BlockDriverState::co_details() {
 CoResult<CheckResult> BlockDriverState::co_check(CheckOptions) {
   co_return fail(ENOTSUP, "This image format does not support checks");
 }
-CoResult<> BlockDriverState::co_snapshot_create(SnapshotInfo) {
+CoResult<> BlockDriverState::co_snapshot_create(ImageSnapshot) {
   co_return fail(ENOTSUP, "Block format '", driver().name, "' does not support internal snapshots");
 }
 CoResult<> BlockDriverState::co_snapshot_apply(const std::string&) {

@@ -195,7 +195,7 @@ class BlockDriverState {
   /// ENOTSUP: the format has nothing to check.
   virtual CoResult<CheckResult> co_check(CheckOptions options);
   /// `snapshot` has name, dates and machine state; the id is the format's to give.
-  virtual CoResult<> co_snapshot_create(SnapshotInfo snapshot);
+  virtual CoResult<> co_snapshot_create(ImageSnapshot snapshot);
   virtual CoResult<> co_snapshot_apply(const std::string& id);
   /// Shows a snapshot's content for reading, as long as the node is open; the image must be open for reading
   /// only.

@@ -17,7 +17,7 @@ namespace rhea {
 class BlockGraph;
 
 /// An internal snapshot as it is shown.
-struct SnapshotInfo {
+struct ImageSnapshot {
   std::string id, name;
   uint64_t vm_state_bytes = 0;
   uint32_t date_s = 0, date_ns = 0;  ///< since 1970, UTC
@@ -33,7 +33,7 @@ struct ImageDetails {
   bool dirty = false;            ///< not closed in order
   bool encrypted = false;
   bool compressed = false;
-  std::vector<SnapshotInfo> snapshots;
+  std::vector<ImageSnapshot> snapshots;
   Json specific;  ///< null, or what ImageInfoSpecific shows: {"type": …, "data": {…}}
 };
 

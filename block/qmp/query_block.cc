@@ -1,5 +1,6 @@
 #include "block/qmp/query_block.h"
 
+#include "block/graph/image_ops.h"
 #include "qapi/qapi_commands_block.h"
 #include "qapi/visit.h"
 #include "util/reversed.h"
@@ -24,12 +25,63 @@ BlockDeviceInfo describe(const BlockDriverState& node, bool writeback) {
   info.cache.writeback = writeback;
   info.cache.direct = node.flags().direct;
   info.cache.no_flush = node.flags().no_flush;
+  if (node.backing()) {
+    info.backing_file =
+        node.backing_name().file.empty() ? node.backing().node().filename() : node.backing_name().file;
+    for (const BlockDriverState* n = &node; n->backing(); n = &n->backing().node()) ++info.backing_file_depth;
+  }
   return info;
 }
 
-CoResult<> co_add_allocated(NodeRef node, ImageInfo& image) {
+SnapshotInfo describe(const ImageSnapshot& s) {
+  constexpr uint64_t kNsPerS = 1'000'000'000;
+  SnapshotInfo out;
+  out.id = s.id;
+  out.name = s.name;
+  out.vm_state_size = static_cast<int64_t>(s.vm_state_bytes);
+  out.date_sec = s.date_s;
+  out.date_nsec = s.date_ns;
+  out.vm_clock_sec = static_cast<int64_t>(s.vm_clock_ns / kNsPerS);
+  out.vm_clock_nsec = static_cast<int64_t>(s.vm_clock_ns % kNsPerS);
+  if (s.icount != UINT64_MAX) out.icount = static_cast<int64_t>(s.icount);
+  return out;
+}
+
+/// What has to be read from the image itself, and the same for those below it.
+CoResult<> co_add_image(NodeRef node, ImageInfo& image) {
   Result<uint64_t> bytes = co_await node->co_allocated_size();
   if (bytes) image.actual_size = static_cast<int64_t>(*bytes);
+  Result<ImageDetails> details = co_await node->co_details();
+  if (details) {
+    if (details->cluster_bytes != 0) {
+      image.cluster_size = static_cast<int64_t>(details->cluster_bytes);
+      image.dirty_flag = details->dirty;
+    }
+    if (details->encrypted) image.encrypted = true;
+    if (details->compressed) image.compressed = true;
+    if (!details->snapshots.empty()) {
+      image.snapshots.emplace();
+      for (const ImageSnapshot& s : details->snapshots) image.snapshots->push_back(describe(s));
+    }
+    if (!details->specific.is_null()) {
+      Result<ImageInfoSpecific> specific = from_json<ImageInfoSpecific>(details->specific);
+      if (specific) image.format_specific = std::move(*specific);
+    }
+  }
+  const BackingName& name = node->backing_name();
+  if (!name.file.empty()) {
+    image.backing_filename = name.file;
+    if (!name.format.empty()) image.backing_filename_format = name.format;
+  }
+  if (!node->backing()) co_return Result<>();
+  const NodeRef below(node->backing().node());
+  if (!name.file.empty()) image.full_backing_filename = below->filename();
+  ImageInfo info;
+  info.filename = below->filename();
+  info.format = below->driver().name;
+  info.virtual_size = static_cast<int64_t>(below->total_bytes());
+  co_await or_return(co_await co_add_image(below, info));
+  image.backing_image = std::move(info);
   co_return Result<>();
 }
 
@@ -60,7 +112,7 @@ CoResult<std::vector<BlockInfo>> co_query_block(BlockGraph& graph) {
     nodes.push_back(b->node() != nullptr ? NodeRef(*b->node()) : NodeRef());
   }
   for (size_t i = 0; i < drives.size(); ++i)
-    if (nodes[i]) std::ignore = co_await co_add_allocated(nodes[i], drives[i].inserted->image);
+    if (nodes[i]) std::ignore = co_await co_add_image(nodes[i], drives[i].inserted->image);
   co_return std::move(drives);
 }
 
@@ -72,7 +124,7 @@ CoResult<std::vector<BlockDeviceInfo>> co_query_nodes(BlockGraph& graph) {
     infos.push_back(describe(*node, true));
     nodes.emplace_back(*node);
   }
-  for (size_t i = 0; i < infos.size(); ++i) std::ignore = co_await co_add_allocated(nodes[i], infos[i].image);
+  for (size_t i = 0; i < infos.size(); ++i) std::ignore = co_await co_add_image(nodes[i], infos[i].image);
   co_return std::move(infos);
 }
 
@@ -81,9 +133,11 @@ CoResult<std::vector<BlockInfo>> qmp_query_block(QmpContext& ctx) {
 }
 
 CoResult<std::vector<BlockDeviceInfo>> qmp_query_named_block_nodes(QmpContext& ctx,
-                                                                   QueryNamedBlockNodesArgs) {
-  // No image here has a backing file, so a flat answer is the same.
-  co_return co_await co_query_nodes(ctx.graph);
+                                                                   QueryNamedBlockNodesArgs args) {
+  std::vector<BlockDeviceInfo> nodes = co_await or_return(co_await co_query_nodes(ctx.graph));
+  if (args.flat.value_or(false))
+    for (BlockDeviceInfo& n : nodes) n.image.backing_image.reset();
+  co_return std::move(nodes);
 }
 
 }  // namespace rhea

@@ -201,7 +201,7 @@ int apply_snapshot_option(Tool& tool, ConvertRequest& r, ToolImage& image) {
     id = i != nullptr && i->is_string() ? i->as_string() : std::string();
     name = n != nullptr && n->is_string() ? n->as_string() : std::string();
   }
-  for (const SnapshotInfo& s : d->snapshots) {
+  for (const ImageSnapshot& s : d->snapshots) {
     const bool found = r.snapshot.starts_with("snapshot.")
                            ? (id.empty() || s.id == id) && (name.empty() || s.name == name)
                            : s.id == name || s.name == name;

@@ -78,7 +78,7 @@ Json to_json(const ImageReport& r) {
   Json out = Json::object();
   if (!r.details.snapshots.empty()) {
     Json list = Json::array();
-    for (const SnapshotInfo& s : r.details.snapshots) {
+    for (const ImageSnapshot& s : r.details.snapshots) {
       Json item = Json::object();
       if (s.icount != UINT64_MAX) item.set("icount", s.icount);
       item.set("vm-clock-nsec", s.vm_clock_ns % 1'000'000'000);
@@ -107,13 +107,13 @@ Json to_json(const ImageReport& r) {
   return out;
 }
 
-std::string snapshot_list(const std::vector<SnapshotInfo>& snapshots) {
+std::string snapshot_list(const std::vector<ImageSnapshot>& snapshots) {
   std::string out = "Snapshot list:\n";
   char line[512];
   std::snprintf(line, sizeof line, "%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
                 "ICOUNT");
   out += line;
-  for (const SnapshotInfo& s : snapshots) {
+  for (const ImageSnapshot& s : snapshots) {
     const std::string icount = s.icount == UINT64_MAX ? std::string() : str_cat(s.icount);
     std::snprintf(line, sizeof line, "%-9s %-16s %8s%20s%13s%11s\n", s.id.c_str(), s.name.c_str(),
                   size_text(s.vm_state_bytes).c_str(), date_text(s.date_s).c_str(),

@@ -18,7 +18,7 @@ Result<ImageReport> describe(Tool& tool, ToolImage& image);
 Json to_json(const ImageReport& report);
 std::string to_text(const ImageReport& report);
 /// "Snapshot list:" and what follows it.
-std::string snapshot_list(const std::vector<SnapshotInfo>& snapshots);
+std::string snapshot_list(const std::vector<ImageSnapshot>& snapshots);
 /// "    compat: 1.1" and so on.
 std::string specific_text(const Json& specific);
 

@@ -10,10 +10,10 @@ namespace rhea::img {
 
 namespace {
 /// By id, else by name.
-const SnapshotInfo* find_snapshot(const std::vector<SnapshotInfo>& all, const std::string& what) {
-  for (const SnapshotInfo& s : all)
+const ImageSnapshot* find_snapshot(const std::vector<ImageSnapshot>& all, const std::string& what) {
+  for (const ImageSnapshot& s : all)
     if (s.id == what) return &s;
-  for (const SnapshotInfo& s : all)
+  for (const ImageSnapshot& s : all)
     if (s.name == what) return &s;
   return nullptr;
 }
@@ -22,11 +22,11 @@ int act(Tool& tool, ToolImage& image, int action, const std::string& name) {
   BlockDriverState& node = image.node();
   Result<ImageReport> now = describe(tool, image);
   if (!now) return report(now.error());
-  const std::vector<SnapshotInfo>& all = now->details.snapshots;
-  const SnapshotInfo* found = find_snapshot(all, name);
+  const std::vector<ImageSnapshot>& all = now->details.snapshots;
+  const ImageSnapshot* found = find_snapshot(all, name);
   switch (action) {
     case 'c': {
-      SnapshotInfo fresh;
+      ImageSnapshot fresh;
       fresh.name = name;
       timespec at = {};
       clock_gettime(CLOCK_REALTIME, &at);

@@ -32,7 +32,7 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_preallocate(uint64_t from, uint64_t to, Preallocation how);
   CoResult<ImageDetails> co_details() override;
   CoResult<CheckResult> co_check(CheckOptions options) override;
-  CoResult<> co_snapshot_create(SnapshotInfo snapshot) override;
+  CoResult<> co_snapshot_create(ImageSnapshot snapshot) override;
   CoResult<> co_snapshot_apply(const std::string& id) override;
   CoResult<> co_snapshot_load(const std::string& id) override;
   CoResult<> co_snapshot_delete(const std::string& id) override;

@@ -49,7 +49,7 @@ CoResult<CheckResult> Qcow2Node::co_check(CheckOptions options) {
   co_return r;
 }
 
-CoResult<> Qcow2Node::co_snapshot_create(SnapshotInfo info) {
+CoResult<> Qcow2Node::co_snapshot_create(ImageSnapshot info) {
   Snapshot s;
   s.id = info.id;
   s.name = std::move(info.name);
