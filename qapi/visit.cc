@@ -133,7 +133,8 @@ void Reader::value(Json& v, int64_t& out) {
 
 void Reader::value(Json& v, uint64_t& out) {
   // A negative number is taken modulo 2^64, as existing clients of the protocol rely on.
-  if (!keyval() && !v.is_int() && !v.is_uint()) return refuse(quoted("Parameter ", path(), " expects uint64"));
+  if (!keyval() && !v.is_int() && !v.is_uint())
+    return refuse(quoted("Parameter ", path(), " expects uint64"));
   int64_t n = 0;
   if (whole_number(v, n, out)) out = static_cast<uint64_t>(n);
 }

@@ -322,7 +322,8 @@ void add_defaults(CommandLine& c) {
   if (!c.nodefaults && !c.vga_given && !has_device("VGA")) c.config.vga = VgaKind::kStd;
   const bool has_cd = c.cdrom_given || has_device("ide-cd") || has_device("ide-hd");
   if (!c.nodefaults && !has_cd)
-    c.drives.push_back({.options = Json::object({{"if", "ide"}, {"index", "2"}, {"media", "cdrom"}}), .if_absent = true});
+    c.drives.push_back(
+        {.options = Json::object({{"if", "ide"}, {"index", "2"}, {"media", "cdrom"}}), .if_absent = true});
   auto names_floppy = [](const OptionValue& d) {
     const Json* driver = d.tree.find("driver");
     return driver != nullptr && driver->is_string() &&

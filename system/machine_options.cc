@@ -148,8 +148,7 @@ Result<> opt_numa(CommandLine& c, std::string_view text) {
 }
 
 Result<> opt_smp(CommandLine& c, std::string_view text) {
-  const Fields f = TRY(
-      Fields::parse(text, "cpus", "smp-opts"));
+  const Fields f = TRY(Fields::parse(text, "cpus", "smp-opts"));
   std::array<uint64_t, 6> v{};
   constexpr std::string_view kKeys[] = {"cpus", "maxcpus", "sockets", "dies", "cores", "threads"};
   for (size_t i = 0; i < v.size(); ++i) {
@@ -207,8 +206,7 @@ static Result<> check_boot_letters(std::string_view letters) {
 }
 
 Result<> opt_boot(CommandLine& c, std::string_view text) {
-  const Fields f = TRY(Fields::parse(
-      text, "order", "boot-opts"));
+  const Fields f = TRY(Fields::parse(text, "order", "boot-opts"));
   BootOptions& b = c.config.boot;
   if (const auto* s = f.find("order")) b.order = *s;
   if (const auto* s = f.find("once")) b.once = *s;

@@ -22,8 +22,8 @@
 #include "system/vm.h"
 #include "target/i386/x86_cpu.h"
 #include "ui/input.h"
-#include "util/co_sync.h"
 #include "ui/vnc/vnc_server.h"
+#include "util/co_sync.h"
 #include "util/log.h"
 
 namespace rhea {

@@ -243,8 +243,8 @@ CoResult<> Vm::co_make_drives() {
   for (auto& drive : options_.drives) {
     if (drive.if_absent) {
       const bool floppy = drive.options.find("if")->as_string() == "floppy";
-      const DriveInfo* const there =
-          floppy ? drives_.find(DriveInterface::kFloppy, 0, 0) : drives_.find(DriveInterface::kIde, kCdBus, kCdUnit);
+      const DriveInfo* const there = floppy ? drives_.find(DriveInterface::kFloppy, 0, 0)
+                                            : drives_.find(DriveInterface::kIde, kCdBus, kCdUnit);
       if (there != nullptr) continue;
     }
     Result<DriveInfo*> made = co_await drives_.co_add(std::move(drive.options), DriveInterface::kIde);
@@ -338,9 +338,8 @@ void Vm::stop_as(RunState state) {
 
 /// A device may need several requests for what the guest asked of it: it is given the time.
 bool Vm::disks_busy() const {
-  return std::ranges::any_of(graph_.backends(), [](const BlockBackend* b) {
-    return b->has_device() && b->device()->is_busy();
-  });
+  return std::ranges::any_of(graph_.backends(),
+                             [](const BlockBackend* b) { return b->has_device() && b->device()->is_busy(); });
 }
 
 CoResult<> Vm::co_drain_disks() {

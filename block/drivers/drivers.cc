@@ -3,8 +3,8 @@
 namespace rhea {
 
 void register_block_drivers(BlockGraph& graph) {
-  for (const BlockDriver* d : {&kBlkdebugDriver, &kFileDriver, &kHostDeviceDriver, &kHostCdromDriver, &kNullAioDriver,
-                               &kNullCoDriver, &kQcow2Driver, &kRawDriver})
+  for (const BlockDriver* d : {&kBlkdebugDriver, &kFileDriver, &kHostDeviceDriver, &kHostCdromDriver,
+                               &kNullAioDriver, &kNullCoDriver, &kQcow2Driver, &kRawDriver})
     graph.register_driver(*d);
 }
 

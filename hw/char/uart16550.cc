@@ -216,7 +216,9 @@ void Uart16550::write_lcr(uint8_t value) {
 void Uart16550::set_line() {
   const bool parity = (state.lcr & 0x08) != 0, even = (state.lcr & 0x10) != 0;
   chardev.set_line({.speed = baudbase / (state.divider == 0 ? 1u : state.divider),
-                    .parity = !parity ? 'N' : even ? 'E' : 'O',
+                    .parity = !parity ? 'N'
+                              : even  ? 'E'
+                                      : 'O',
                     .data_bits = static_cast<uint8_t>(5 + (state.lcr & 3)),
                     .stop_bits = static_cast<uint8_t>(1 + (state.lcr >> 2 & 1))});
 }

@@ -58,8 +58,8 @@ class Qcow2Test : public GraphTest {
   }
   CheckResult check(bool fix_leaks = false, bool fix_errors = false, std::string* said = nullptr) {
     CheckOptions options{fix_leaks, fix_errors, [said](const std::string& line) {
-                                  if (said != nullptr) *said += line + "\n";
-                                }};
+                           if (said != nullptr) *said += line + "\n";
+                         }};
     Result<CheckResult> r = run(qcow2::co_check(image(), options));
     EXPECT_TRUE(r) << r.error().message();
     return r.value_or(CheckResult{});
