@@ -38,7 +38,7 @@ class InternalError(unittest.TestCase):
             self.skipTest(problem)
 
     def test_stops_and_keeps_answering(self):
-        emulator = Emulator(["-machine", "pc", "-accel", "kvm", "-m", "16", "-nodefaults", "-display", "none", "-no-reboot",
+        emulator = Emulator(["-machine", "pc", "-accel", "kvm", "-m", "16", "-nodefaults", "-display", "none",
                              "-no-shutdown", "-S"])
         path = emulator.path("bios.bin")
         with open(path, "wb") as file:
