@@ -120,7 +120,6 @@ int cmd_check(Tool& tool, int argc, char** argv) {
   const std::string format((*image)->node().driver().name);
   if (!quiet && !json)
     check.report = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
-  const bool fixes = check.fix_leaks || check.fix_errors;
   Result<CheckResult> first = tool.run((*image)->node().co_check(check));
   if (!first) {
     if (first.error().errnum() == ENOTSUP) {
@@ -149,7 +148,6 @@ int cmd_check(Tool& tool, int argc, char** argv) {
       r.corruptions_fixed = corruptions_fixed;
     }
   }
-  std::ignore = fixes;
   if (json) {
     std::string text;
     to_json(r, request.name, format).write_pretty(text);

@@ -76,12 +76,7 @@ int measure(Tool& tool, MeasureRequest& r) {
     r.bytes = image->bytes();
   }
   const uint64_t bytes = (*r.bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
-  if (r.output_format == "raw") {
-    Result<uint64_t> data =
-        image ? tool.run(co_data_bytes(image->node(), kSectorBytes)) : Result<uint64_t>(bytes);
-    if (!data) return report(data.error());
-    return print_sizes(image ? bytes : bytes, bytes, r.json);
-  }
+  if (r.output_format == "raw") return print_sizes(bytes, bytes, r.json);  // holes are not counted on
   if (r.output_format != "qcow2")
     return report(
         Error(ENOTSUP, str_cat("Block driver '", r.output_format, "' does not support size measurement")));
