@@ -8,7 +8,7 @@ namespace {
 
 constexpr uint64_t kCr0Pg = uint64_t{1} << 31, kCr4Pse = 1 << 4, kCr4Pae = 1 << 5, kCr4La57 = 1 << 12;
 constexpr uint64_t kEferLma = 1 << 10;
-constexpr uint64_t kPresent = 1, kWritable = 2, kUser = 4, kLarge = 1 << 7;
+constexpr uint64_t kX86PagingPresent = 1, kWritable = 2, kUser = 4, kLarge = 1 << 7;
 constexpr uint64_t kAddressBits = 0x000f'ffff'ffff'f000;
 
 /// How the tables are laid out in the present mode.
@@ -71,7 +71,7 @@ class Walker {
     const unsigned entries = top_of_pae ? 4 : 1u << l_.index_bits;
     for (unsigned i = 0; i < entries; ++i) {
       const uint64_t entry = read_(address + uint64_t{i} * l_.entry_bytes, l_.entry_bytes);
-      if ((entry & kPresent) == 0) continue;
+      if ((entry & kX86PagingPresent) == 0) continue;
       const uint64_t here = linear | uint64_t{i} << shift_at(l_, level);
       const bool u = user && (top_of_pae || (entry & kUser) != 0);
       const bool w = writable && (top_of_pae || (entry & kWritable) != 0);
@@ -104,14 +104,14 @@ class Walker {
 struct GprName {
   std::string_view wide, narrow, word;
 };
-constexpr std::array<GprName, 8> kGprs = {{{"rax", "eax", "ax"},
-                                           {"rcx", "ecx", "cx"},
-                                           {"rdx", "edx", "dx"},
-                                           {"rbx", "ebx", "bx"},
-                                           {"rsp", "esp", "sp"},
-                                           {"rbp", "ebp", "fp"},
-                                           {"rsi", "esi", "si"},
-                                           {"rdi", "edi", "di"}}};
+constexpr std::array<GprName, 8> kX86PagingGprs = {{{"rax", "eax", "ax"},
+                                                    {"rcx", "ecx", "cx"},
+                                                    {"rdx", "edx", "dx"},
+                                                    {"rbx", "ebx", "bx"},
+                                                    {"rsp", "esp", "sp"},
+                                                    {"rbp", "ebp", "fp"},
+                                                    {"rsi", "esi", "si"},
+                                                    {"rdi", "edi", "di"}}};
 constexpr std::array<std::string_view, 6> kSegments = {"es", "cs", "ss", "ds", "fs", "gs"};
 
 std::optional<uint64_t> segment_register(const X86State& s, std::string_view name) {
@@ -156,7 +156,7 @@ std::optional<uint64_t> x86_translate(const X86State& state, uint64_t linear, co
     const uint64_t mask = l.pae_top && level == 3 ? 3 : (uint64_t{1} << l.index_bits) - 1;
     const uint64_t index = linear >> shift_at(l, level) & mask;
     const uint64_t entry = read(table + index * l.entry_bytes, l.entry_bytes);
-    if ((entry & kPresent) == 0) return std::nullopt;
+    if ((entry & kX86PagingPresent) == 0) return std::nullopt;
     if (maps_page(l, level, entry))
       return page_address(l, level, entry) | (linear & ((uint64_t{1} << shift_at(l, level)) - 1));
     table = l.entry_bytes == 4 ? entry & 0xffff'f000 : entry & kAddressBits;
@@ -174,8 +174,9 @@ bool x86_for_each_page(const X86State& state, const X86ReadPhysical& read, size_
 }
 
 Result<uint64_t> x86_register(const X86State& state, std::string_view name) {
-  for (size_t i = 0; i < kGprs.size(); ++i)
-    if (name == kGprs[i].wide || name == kGprs[i].narrow || name == kGprs[i].word) return state.gpr[i];
+  for (size_t i = 0; i < kX86PagingGprs.size(); ++i)
+    if (name == kX86PagingGprs[i].wide || name == kX86PagingGprs[i].narrow || name == kX86PagingGprs[i].word)
+      return state.gpr[i];
   for (size_t i = 8; i < state.gpr.size(); ++i)
     if (name == str_cat("r", i)) return state.gpr[i];
   if (const auto value = segment_register(state, name)) return *value;

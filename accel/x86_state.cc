@@ -12,7 +12,7 @@ constexpr uint32_t kMsrPat = 0x277, kMsrMiscEnable = 0x1a0;
 constexpr uint64_t kPatReset = 0x0007'0406'0007'0406;
 constexpr uint64_t kMiscFastStrings = 1;
 
-constexpr uint16_t kPresent = 1 << 7, kCodeOrData = 1 << 4;
+constexpr uint16_t kX86StatePresent = 1 << 7, kCodeOrData = 1 << 4;
 constexpr uint16_t kDataRw = 3, kCodeRead = 0xb, kLdtType = 2, kTssBusy = 0xb;
 
 /// The FPU as FNINIT leaves it (SDM 1, 8.1.5), SSE as after reset.
@@ -61,11 +61,13 @@ X86State x86_reset_state(bool bootstrap, uint32_t apic_id, uint32_t signature) {
   s.gpr[kRdx] = signature;
   s.rip = 0xfff0;
   s.rflags = 2;
-  for (X86Segment& seg : s.seg) seg = {.limit = 0xffff, .flags = kPresent | kCodeOrData | kDataRw};
-  s.seg[kCs] = {
-      .selector = 0xf000, .base = 0xffff0000, .limit = 0xffff, .flags = kPresent | kCodeOrData | kCodeRead};
-  s.ldt = {.limit = 0xffff, .flags = kPresent | kLdtType};
-  s.tr = {.limit = 0xffff, .flags = kPresent | kTssBusy};
+  for (X86Segment& seg : s.seg) seg = {.limit = 0xffff, .flags = kX86StatePresent | kCodeOrData | kDataRw};
+  s.seg[kCs] = {.selector = 0xf000,
+                .base = 0xffff0000,
+                .limit = 0xffff,
+                .flags = kX86StatePresent | kCodeOrData | kCodeRead};
+  s.ldt = {.limit = 0xffff, .flags = kX86StatePresent | kLdtType};
+  s.tr = {.limit = 0xffff, .flags = kX86StatePresent | kTssBusy};
   s.gdt = {0, 0xffff};
   s.idt = {0, 0xffff};
   s.cr0 = 0x60000010;

@@ -8,7 +8,7 @@ namespace rhea {
 namespace {
 
 /// Deeper trees are taken for an alias that shows itself.
-constexpr int kMaxDepth = 64;
+constexpr int kFlatViewMaxDepth = 64;
 
 struct Span {
   Wide start, end;
@@ -21,7 +21,7 @@ class Renderer {
   /// Adds what `region`, placed with its first byte at `base`, shows within `clip` and nothing above it
   /// shows.
   void render(MemoryRegion& region, Wide base, Span clip, bool readonly, int depth) {
-    if (!region.enabled() || depth > kMaxDepth) return;
+    if (!region.enabled() || depth > kFlatViewMaxDepth) return;
     clip = clip.clipped({base, base + wide_size(region.size())});
     if (clip.empty()) return;
     readonly |= region.readonly();

@@ -7,7 +7,7 @@ namespace rhea {
 
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kMtreeMaxDepth = 64;
 
 std::string addr_range(Wide start, Wide size) {
   auto first = static_cast<uint64_t>(start);
@@ -28,7 +28,8 @@ const char* kind_name(const MemoryRegion& region, bool readonly) {
 
 const MemoryRegion& final_target(const MemoryRegion& region) {
   const MemoryRegion* at = &region;
-  for (int depth = 0; at->alias_target() != nullptr && depth < kMaxDepth; ++depth) at = at->alias_target();
+  for (int depth = 0; at->alias_target() != nullptr && depth < kMtreeMaxDepth; ++depth)
+    at = at->alias_target();
   return *at;
 }
 
@@ -37,7 +38,7 @@ class TreePrinter {
   std::string text;
 
   void print(MemoryRegion& region, Wide base, int level) {
-    if (!region.enabled() || level > kMaxDepth) return;
+    if (!region.enabled() || level > kMtreeMaxDepth) return;
     text.append(static_cast<size_t>(level) * 2, ' ');
     str_append(text, addr_range(base, wide_size(region.size())), " (prio ", region.priority(), ", ",
                kind_name(final_target(region), region.readonly()), "): ");

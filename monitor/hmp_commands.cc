@@ -102,7 +102,7 @@ Result<> hmp_info_chardev(HmpCall& call) {
   return {};
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpCommands[] = {
     {"help|?", "name:s?,subname:s?", "[cmd]", "show the help", hmp_help},
     {"info", "", "[subcommand]", "show various information about the system state", hmp_info},
     {"quit|q", "", "", "quit the emulator", hmp_quit},
@@ -123,7 +123,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void hmp_register_generic(HmpRegistry& registry) {
-  for (const HmpCommand& command : kCommands) registry.add(command);
+  for (const HmpCommand& command : kHmpCommands) registry.add(command);
 }
 
 }  // namespace rhea

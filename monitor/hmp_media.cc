@@ -50,7 +50,7 @@ CoResult<> hmp_change(HmpCall& call) {
   co_return may_be_id(by_id) ? result : by_id;
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpMediaCommands[] = {
     {"eject", "force:-f,device:B", "[-f] device", "eject a removable medium (use -f to force it)", nullptr,
      hmp_eject},
     {"change", "device:B,force:-f,target:F,arg:s?,read-only-mode:s?",
@@ -61,7 +61,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void hmp_register_media(HmpRegistry& registry) {
-  for (const HmpCommand& command : kCommands) registry.add(command);
+  for (const HmpCommand& command : kHmpMediaCommands) registry.add(command);
 }
 
 }  // namespace rhea

@@ -95,7 +95,7 @@ Result<> info_roms(HmpCall& call) {
   return {};
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpControlCommands[] = {
     {.name = "boot_set",
      .args = "bootdevice:s",
      .params = "bootdevice",
@@ -131,7 +131,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void register_control_hmp(HmpRegistry& registry) {
-  for (const auto& command : kCommands) registry.add(command);
+  for (const auto& command : kHmpControlCommands) registry.add(command);
 }
 
 }  // namespace rhea

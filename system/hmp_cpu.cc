@@ -53,7 +53,7 @@ Result<> info_registers(HmpCall& call) {
   return {};
 }
 
-uint64_t read_physical(uint64_t address, unsigned bytes) {
+uint64_t hmp_cpu_read_physical(uint64_t address, unsigned bytes) {
   return memory_space().load(address, bytes);
 }
 
@@ -77,7 +77,7 @@ Result<> info_tlb(HmpCall& call) {
     return {};
   }
   bool full = false;
-  const bool complete = x86_for_each_page(state, read_physical, kMaxTables, [&](const X86Page& page) {
+  const bool complete = x86_for_each_page(state, hmp_cpu_read_physical, kMaxTables, [&](const X86Page& page) {
     call.print(hex(page.linear, 16), ": ", hex(page.physical, 16), " ", page_flags(page), "\n");
     full = call.out.size() > kMaxText;
     return !full;
@@ -106,7 +106,7 @@ Result<> info_mem(HmpCall& call) {
   }
   Stretch now;
   bool full = false;
-  const bool complete = x86_for_each_page(state, read_physical, kMaxTables, [&](const X86Page& page) {
+  const bool complete = x86_for_each_page(state, hmp_cpu_read_physical, kMaxTables, [&](const X86Page& page) {
     if (now.bytes != 0 && now.start + now.bytes == page.linear && now.user == page.user &&
         now.writable == page.writable) {
       now.bytes += page.bytes;
@@ -227,7 +227,7 @@ Result<> info_lapic(HmpCall& call) {
   return {};
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpCpuCommands[] = {
     {.name = "cpu", .args = "index:i", .params = "index", .help = "set the default CPU", .run = hmp_cpu},
     {.name = "info cpus", .help = "show infos for each CPU", .run = info_cpus},
     {.name = "info registers",
@@ -249,7 +249,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void register_cpu_hmp(HmpRegistry& registry) {
-  for (const auto& command : kCommands) registry.add(command);
+  for (const auto& command : kHmpCpuCommands) registry.add(command);
   registry.register_value = [](unsigned cpu, std::string_view name) -> Result<uint64_t> {
     Vcpu* vcpu = vcpu_at(cpu);
     if (vcpu == nullptr) return fail(ENODEV, "No CPU defined");

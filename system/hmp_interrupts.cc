@@ -82,7 +82,7 @@ Result<> info_irq(HmpCall& call) {
   return {};
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpInterruptsCommands[] = {
     {.name = "info pic", .help = "show PIC state", .run = info_pic},
     {.name = "info irq", .help = "show the interrupts statistics (if available)", .run = info_irq},
 };
@@ -90,7 +90,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void register_interrupt_hmp(HmpRegistry& registry) {
-  for (const auto& command : kCommands) registry.add(command);
+  for (const auto& command : kHmpInterruptsCommands) registry.add(command);
 }
 
 }  // namespace rhea

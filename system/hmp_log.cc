@@ -38,7 +38,7 @@ Result<> hmp_info_trace_events(HmpCall& call) {
   return {};
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpLogCommands[] = {
     {.name = "log",
      .args = "items:s",
      .params = "item1[,...]",
@@ -64,7 +64,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void register_log_hmp(HmpRegistry& registry) {
-  for (const auto& command : kCommands) registry.add(command);
+  for (const auto& command : kHmpLogCommands) registry.add(command);
 }
 
 }  // namespace rhea

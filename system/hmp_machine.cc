@@ -68,7 +68,7 @@ Result<> info_numa(HmpCall& call) {
   return {};
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpMachineCommands[] = {
     {.name = "info numa", .help = "show NUMA information", .run = info_numa},
     {.name = "info vm-generation-id",
      .help = "Show Virtual Machine Generation ID",
@@ -87,7 +87,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void register_machine_hmp(HmpRegistry& registry) {
-  for (const auto& command : kCommands) registry.add(command);
+  for (const auto& command : kHmpMachineCommands) registry.add(command);
   register_control_hmp(registry);
   register_cpu_hmp(registry);
   register_interrupt_hmp(registry);

@@ -47,7 +47,7 @@ Shown take_format(const HmpCall& call) {
   return out;
 }
 
-uint64_t read_physical(uint64_t address, unsigned bytes) {
+uint64_t hmp_memory_read_physical(uint64_t address, unsigned bytes) {
   return memory_space().load(address, bytes);
 }
 
@@ -75,7 +75,7 @@ class Reader {
       const size_t bytes = std::min<size_t>(out.size(), kPageSize - address % kPageSize);
       uint64_t physical = address;
       if (state_ != nullptr) {
-        const auto at = x86_translate(*state_, address, read_physical);
+        const auto at = x86_translate(*state_, address, hmp_memory_read_physical);
         if (!at) return false;
         physical = *at;
       }
@@ -258,7 +258,7 @@ Result<> hmp_gva2gpa(HmpCall& call) {
   Vcpu* vcpu = vcpu_of(call);
   if (vcpu == nullptr) return fail(ENODEV, "No CPU available");
   const X86State state = TRY(vcpu->get_state());
-  const auto at = x86_translate(state, static_cast<uint64_t>(call.number("addr")), read_physical);
+  const auto at = x86_translate(state, static_cast<uint64_t>(call.number("addr")), hmp_memory_read_physical);
   if (at)
     call.print("gpa: ", *at == 0 ? "0" : str_cat("0x", hex(*at)), "\n");
   else
@@ -317,7 +317,7 @@ Result<> hmp_gpa2hpa(HmpCall& call) {
   return {};
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpMemoryCommands[] = {
     {.name = "x",
      .args = "fmt:/,addr:l",
      .params = "/fmt addr",
@@ -364,7 +364,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void register_memory_hmp(HmpRegistry& registry) {
-  for (const auto& command : kCommands) registry.add(command);
+  for (const auto& command : kHmpMemoryCommands) registry.add(command);
 }
 
 }  // namespace rhea

@@ -140,7 +140,7 @@ Result<> info_qom_tree(HmpCall& call) {
   return {};
 }
 
-constexpr HmpCommand kCommands[] = {
+constexpr HmpCommand kHmpQomCommands[] = {
     {.name = "qom-list",
      .args = "path:s?",
      .params = "path",
@@ -189,7 +189,7 @@ constexpr HmpCommand kCommands[] = {
 }  // namespace
 
 void register_qom_hmp(HmpRegistry& registry) {
-  for (const auto& command : kCommands) registry.add(command);
+  for (const auto& command : kHmpQomCommands) registry.add(command);
 }
 
 }  // namespace rhea

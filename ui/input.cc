@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kMaxQueued = 1024;
 constexpr int64_t kNsPerMs = 1'000'000;
 
-uint32_t bit_of(InputEventKind kind) {
+uint32_t input_bit_of(InputEventKind kind) {
   switch (kind) {
     case InputEventKind::kKey:
       return kInputKeys;
@@ -81,7 +81,7 @@ bool InputHub::pointer_is_absolute(const Console* source) const {
 
 void InputHub::send(const Console* source, const InputStroke& event) {
   if (!is_enabled()) return;
-  Entry* e = find(source, bit_of(event.kind));
+  Entry* e = find(source, input_bit_of(event.kind));
   if (e == nullptr) return;
   e->touched = true;
   e->handler->input_event(event);

@@ -13,7 +13,7 @@ namespace rhea {
 
 namespace {
 
-constexpr int64_t kDefaultHoldMs = 10;
+constexpr int64_t kInputQmpDefaultHoldMs = 10;
 
 QKeyCode key_of(const KeyValue& value) {
   if (const auto* number = std::get_if<IntWrapper>(&value.u)) return key_of_number(number->data);
@@ -38,7 +38,7 @@ InputStroke to_stroke(const InputEvent& event) {
   return out;
 }
 
-uint32_t bit_of(InputEventKind kind) {
+uint32_t input_qmp_bit_of(InputEventKind kind) {
   return 1u << static_cast<unsigned>(kind);
 }
 
@@ -54,7 +54,7 @@ Result<> qmp_send_key(QmpContext&, SendKeyArgs args) {
   keys.reserve(args.keys.size());
   for (const KeyValue& value : args.keys) keys.push_back(key_of(value));
   int64_t hold_ms = args.hold_time.value_or(0);
-  if (hold_ms <= 0) hold_ms = kDefaultHoldMs;
+  if (hold_ms <= 0) hold_ms = kInputQmpDefaultHoldMs;
   input_hub().send_keys(*AioContext::current(), virtual_clock(), keys,
                         std::min<int64_t>(hold_ms, UINT32_MAX));
   return {};
@@ -66,7 +66,7 @@ Result<> qmp_input_send_event(QmpContext& ctx, InputSendEventArgs args) {
   if (!ctx.vm.running()) return fail(EBUSY, "VM not running");
   InputHub& hub = input_hub();
   for (const InputEvent& event : args.events)
-    if (!hub.has_handler(console, bit_of(event.type)))
+    if (!hub.has_handler(console, input_qmp_bit_of(event.type)))
       return fail(ENODEV, "Input handler not found for event type ", to_string(event.type));
   for (const InputEvent& event : args.events) hub.send(console, to_stroke(event));
   hub.sync();

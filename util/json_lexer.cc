@@ -4,7 +4,7 @@ namespace rhea {
 
 namespace {
 
-bool is_digit(char c) {
+bool json_lexer_is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 bool is_lower(char c) {
@@ -44,7 +44,7 @@ JsonLexer::Step JsonLexer::start(char c) {
   if (is_lower(c)) return go(State::kKeyword);
   if (c == '-') return go(State::kMinus);
   if (c == '0') return go(State::kZero);
-  if (is_digit(c)) return go(State::kDigits);
+  if (json_lexer_is_digit(c)) return go(State::kDigits);
   return error();
 }
 
@@ -56,7 +56,7 @@ JsonLexer::Step JsonLexer::in_string(char c) {
 }
 
 JsonLexer::Step JsonLexer::in_number(char c) {
-  const bool digit = is_digit(c), exponent = c == 'e' || c == 'E';
+  const bool digit = json_lexer_is_digit(c), exponent = c == 'e' || c == 'E';
   switch (state_) {
     case State::kMinus:
       return c == '0' ? go(State::kZero) : digit ? go(State::kDigits) : error();

@@ -13,7 +13,7 @@ constexpr size_t kMaxFragment = 127;  ///< bytes in one fragment
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
-bool is_digit(char c) {
+bool keyval_is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 bool is_help(std::string_view word) {
@@ -21,12 +21,13 @@ bool is_help(std::string_view word) {
 }
 
 bool is_index(std::string_view s) {
-  return !s.empty() && s.size() <= 9 && std::ranges::all_of(s, is_digit);
+  return !s.empty() && s.size() <= 9 && std::ranges::all_of(s, keyval_is_digit);
 }
 
 bool is_name(std::string_view s) {
   if (s.empty() || !is_letter(s[0])) return false;
-  return std::ranges::all_of(s, [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '_'; });
+  return std::ranges::all_of(
+      s, [](char c) { return is_letter(c) || keyval_is_digit(c) || c == '-' || c == '_'; });
 }
 
 /// "007" and "7" are the same index.
@@ -223,7 +224,7 @@ Result<Json> json_unflatten(const Json& flat) {
 bool id_wellformed(std::string_view id) {
   if (id.empty() || !is_letter(id[0])) return false;
   return std::ranges::all_of(
-      id, [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_'; });
+      id, [](char c) { return is_letter(c) || keyval_is_digit(c) || c == '-' || c == '.' || c == '_'; });
 }
 
 }  // namespace rhea

@@ -47,15 +47,15 @@ kvm_dtable to_kvm(const X86Table& t) {
 }
 
 /// kvm_regs has the sixteen in an order of its own.
-constexpr __u64 kvm_regs::*kGprs[16] = {&kvm_regs::rax, &kvm_regs::rcx, &kvm_regs::rdx, &kvm_regs::rbx,
-                                        &kvm_regs::rsp, &kvm_regs::rbp, &kvm_regs::rsi, &kvm_regs::rdi,
-                                        &kvm_regs::r8,  &kvm_regs::r9,  &kvm_regs::r10, &kvm_regs::r11,
-                                        &kvm_regs::r12, &kvm_regs::r13, &kvm_regs::r14, &kvm_regs::r15};
+constexpr __u64 kvm_regs::*kKvmStateGprs[16] = {
+    &kvm_regs::rax, &kvm_regs::rcx, &kvm_regs::rdx, &kvm_regs::rbx, &kvm_regs::rsp, &kvm_regs::rbp,
+    &kvm_regs::rsi, &kvm_regs::rdi, &kvm_regs::r8,  &kvm_regs::r9,  &kvm_regs::r10, &kvm_regs::r11,
+    &kvm_regs::r12, &kvm_regs::r13, &kvm_regs::r14, &kvm_regs::r15};
 
 Result<> get_regs(int fd, X86State& s) {
   kvm_regs k{};
   TRY(kvm_call(fd, KVM_GET_REGS, "KVM_GET_REGS", &k));
-  for (size_t i = 0; i < 16; ++i) s.gpr[i] = k.*kGprs[i];
+  for (size_t i = 0; i < 16; ++i) s.gpr[i] = k.*kKvmStateGprs[i];
   s.rip = k.rip;
   s.rflags = k.rflags;
   return {};
@@ -63,7 +63,7 @@ Result<> get_regs(int fd, X86State& s) {
 
 Result<> set_regs(int fd, const X86State& s) {
   kvm_regs k{};
-  for (size_t i = 0; i < 16; ++i) k.*kGprs[i] = s.gpr[i];
+  for (size_t i = 0; i < 16; ++i) k.*kKvmStateGprs[i] = s.gpr[i];
   k.rip = s.rip;
   k.rflags = s.rflags;
   TRY(kvm_call(fd, KVM_SET_REGS, "KVM_SET_REGS", &k));

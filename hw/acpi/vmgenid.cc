@@ -39,7 +39,7 @@ Result<> set_guid(Object& o, std::string_view name, const Json& value, ValueForm
   return {};
 }
 
-constexpr VMStateField kFields[] = {field<&VmGenId::address>("vmgenid_addr_le")};
+constexpr VMStateField kVmgenidFields[] = {field<&VmGenId::address>("vmgenid_addr_le")};
 
 }  // namespace
 
@@ -60,7 +60,7 @@ constexpr TypeInfo VmGenId::kType{
 constexpr VMState VmGenId::kVmState{.name = "vmgenid",
                                     .version = 1,
                                     .minimum_version = 1,
-                                    .fields = kFields,
+                                    .fields = kVmgenidFields,
                                     .post_load = VmGenId::after_load};
 
 Result<> VmGenId::do_realize() {

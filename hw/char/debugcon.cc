@@ -5,7 +5,7 @@
 namespace rhea {
 
 namespace {
-constexpr PropertyInfo kProperties[] = {
+constexpr PropertyInfo kDebugconProperties[] = {
     prop<&IsaDebugcon::iobase>("iobase"),
     prop<&IsaDebugcon::chardev_id>("chardev", "ID of a chardev to use as a backend"),
     prop<&IsaDebugcon::readback>("readback")};
@@ -15,7 +15,7 @@ constexpr TypeInfo IsaDebugcon::kType{
     .name = "isa-debugcon",
     .parent = &IsaDevice::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<IsaDebugcon>(); },
-    .properties = kProperties,
+    .properties = kDebugconProperties,
     .description = "debug console port",
     .user_creatable = true,
     .category = DeviceCategory::kMisc};

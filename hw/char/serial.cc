@@ -9,7 +9,7 @@ namespace {
 constexpr uint16_t kPorts[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 constexpr uint8_t kIrqs[] = {4, 3, 4, 3};
 
-constexpr PropertyInfo kProperties[] = {
+constexpr PropertyInfo kSerialProperties[] = {
     prop<&IsaSerial::index>("index"),
     prop<&IsaSerial::iobase>("iobase"),
     prop<&IsaSerial::irq>("irq"),
@@ -27,7 +27,7 @@ uint32_t ports_so_far(const IsaBus& bus) {
 UartState& uart_state(void* object) {
   return static_cast<IsaSerial*>(object)->uart.state;
 }
-constexpr VMStateField kFields[] = {
+constexpr VMStateField kSerialFields[] = {
     {.name = "state",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
@@ -40,7 +40,7 @@ constexpr VMState kVmState{
     .name = "serial",
     .version = 3,
     .minimum_version = 2,
-    .fields = kFields,
+    .fields = kSerialFields,
     .pre_save = [](void* o) { static_cast<IsaSerial*>(o)->uart.before_save(); },
     .post_load = [](void* o, int version) { return static_cast<IsaSerial*>(o)->uart.after_load(version); }};
 
@@ -50,7 +50,7 @@ constexpr TypeInfo IsaSerial::kType{
     .name = "isa-serial",
     .parent = &IsaDevice::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<IsaSerial>(); },
-    .properties = kProperties,
+    .properties = kSerialProperties,
     .description = "16550A serial port",
     .user_creatable = true,
     .category = DeviceCategory::kInput};

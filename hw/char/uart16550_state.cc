@@ -58,23 +58,23 @@ constexpr VMState kPoll{.name = "serial/poll", .fields = kPollFields, .needed = 
                         }};
 
 constexpr const VMState* kSubsections[] = {&kThr, &kTsr, &kRecv, &kXmit, &kTimer, &kTimeout, &kPoll};
-constexpr VMStateField kFields[] = {field<&S::divider>("divider", 2),
-                                    field<&S::rbr>("rbr"),
-                                    field<&S::ier>("ier"),
-                                    field<&S::iir>("iir"),
-                                    field<&S::lcr>("lcr"),
-                                    field<&S::mcr>("mcr"),
-                                    field<&S::lsr>("lsr"),
-                                    field<&S::msr>("msr"),
-                                    field<&S::scr>("scr"),
-                                    field<&S::fcr>("fcr_vmstate", 3)};
+constexpr VMStateField kUart16550StateFields[] = {field<&S::divider>("divider", 2),
+                                                  field<&S::rbr>("rbr"),
+                                                  field<&S::ier>("ier"),
+                                                  field<&S::iir>("iir"),
+                                                  field<&S::lcr>("lcr"),
+                                                  field<&S::mcr>("mcr"),
+                                                  field<&S::lsr>("lsr"),
+                                                  field<&S::msr>("msr"),
+                                                  field<&S::scr>("scr"),
+                                                  field<&S::fcr>("fcr_vmstate", 3)};
 
 }  // namespace
 
 constexpr VMState kUartStateVmState{.name = "serial",
                                     .version = 3,
                                     .minimum_version = 2,
-                                    .fields = kFields,
+                                    .fields = kUart16550StateFields,
                                     .subsections = kSubsections,
                                     .pre_load = [](void* object) -> Result<> {
                                       *static_cast<S*>(object) = {};

@@ -7,7 +7,7 @@ namespace {
 // Bits that exist in each register.
 constexpr std::array<uint8_t, 8> kSrMask{0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0x00, 0x00, 0xff};
 constexpr std::array<uint8_t, 16> kGrMask{0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff};
-constexpr uint8_t kVideoOn = 0x20;                           // of the attribute index
+constexpr uint8_t kVgaCoreVideoOn = 0x20;                    // of the attribute index
 constexpr uint8_t kColourPorts = 0x01;                       // of the miscellaneous output
 constexpr uint8_t kRetrace = 0x08, kDisplayDisabled = 0x01;  // of input status 1
 constexpr uint8_t kProtect = 0x80, kLineCompare8 = 0x10;     // of CR11, CR07
@@ -220,33 +220,33 @@ constexpr VMStateField part(const char* name) {
             return {};
           }};
 }
-constexpr VMStateField kFields[] = {part<&S::latch>("latch"),
-                                    part<&S::sr_index>("sr_index"),
-                                    part<&S::sr>("sr"),
-                                    part<&S::gr_index>("gr_index"),
-                                    part<&S::gr>("gr"),
-                                    part<&S::ar_index>("ar_index"),
-                                    part<&S::ar>("ar"),
-                                    part<&S::ar_flip_flop>("ar_flip_flop"),
-                                    part<&S::cr_index>("cr_index"),
-                                    part<&S::cr>("cr"),
-                                    part<&S::msr>("msr"),
-                                    part<&S::fcr>("fcr"),
-                                    part<&S::st00>("st00"),
-                                    part<&S::st01>("st01"),
-                                    part<&S::dac_state>("dac_state"),
-                                    part<&S::dac_sub_index>("dac_sub_index"),
-                                    part<&S::dac_read_index>("dac_read_index"),
-                                    part<&S::dac_write_index>("dac_write_index"),
-                                    part<&S::dac_cache>("dac_cache"),
-                                    part<&S::palette>("palette"),
-                                    part<&S::bank_offset>("bank_offset"),
-                                    part<&S::is_vbe>("is_vbe_vmstate"),
-                                    part<&S::vbe_index>("vbe_index"),
-                                    part<&S::vbe_regs>("vbe_regs"),
-                                    part<&S::vbe_start_addr>("vbe_start_addr"),
-                                    part<&S::vbe_line_offset>("vbe_line_offset"),
-                                    part<&S::vbe_bank_mask>("vbe_bank_mask")};
+constexpr VMStateField kVgaCoreFields[] = {part<&S::latch>("latch"),
+                                           part<&S::sr_index>("sr_index"),
+                                           part<&S::sr>("sr"),
+                                           part<&S::gr_index>("gr_index"),
+                                           part<&S::gr>("gr"),
+                                           part<&S::ar_index>("ar_index"),
+                                           part<&S::ar>("ar"),
+                                           part<&S::ar_flip_flop>("ar_flip_flop"),
+                                           part<&S::cr_index>("cr_index"),
+                                           part<&S::cr>("cr"),
+                                           part<&S::msr>("msr"),
+                                           part<&S::fcr>("fcr"),
+                                           part<&S::st00>("st00"),
+                                           part<&S::st01>("st01"),
+                                           part<&S::dac_state>("dac_state"),
+                                           part<&S::dac_sub_index>("dac_sub_index"),
+                                           part<&S::dac_read_index>("dac_read_index"),
+                                           part<&S::dac_write_index>("dac_write_index"),
+                                           part<&S::dac_cache>("dac_cache"),
+                                           part<&S::palette>("palette"),
+                                           part<&S::bank_offset>("bank_offset"),
+                                           part<&S::is_vbe>("is_vbe_vmstate"),
+                                           part<&S::vbe_index>("vbe_index"),
+                                           part<&S::vbe_regs>("vbe_regs"),
+                                           part<&S::vbe_start_addr>("vbe_start_addr"),
+                                           part<&S::vbe_line_offset>("vbe_line_offset"),
+                                           part<&S::vbe_bank_mask>("vbe_bank_mask")};
 
 Result<> check_state(void* object, int) {
   auto& core = *static_cast<VgaCore*>(object);
@@ -276,7 +276,7 @@ static constexpr const VMState* kSubsections[] = {&kEndian};
 constexpr VMState kVgaStateVmState{.name = "vga",
                                    .version = 2,
                                    .minimum_version = 2,
-                                   .fields = kFields,
+                                   .fields = kVgaCoreFields,
                                    .subsections = kSubsections,
                                    .pre_load = [](void* o) -> Result<> {
                                      static_cast<VgaCore*>(o)->big_endian = false;

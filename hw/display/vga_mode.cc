@@ -7,7 +7,7 @@ namespace rhea {
 
 namespace {
 
-constexpr uint8_t kVideoOn = 0x20, kScreenOff = 0x20, kHalfDotClock = 0x08, kEightDots = 0x01;
+constexpr uint8_t kVgaModeVideoOn = 0x20, kScreenOff = 0x20, kHalfDotClock = 0x08, kEightDots = 0x01;
 
 int vertical_end(const VgaState& s) {
   return (s.cr[0x12] | (s.cr[0x07] & 0x02) << 7 | (s.cr[0x07] & 0x40) << 3) + 1;
@@ -72,7 +72,7 @@ void vbe_mode(const VgaState& s, VgaMode& mode) {
 VgaMode vga_mode(const VgaCore& core) {
   const VgaState& s = core.state;
   VgaMode mode;
-  if ((s.ar_index & kVideoOn) == 0 || (s.sr[1] & kScreenOff) != 0) return mode;
+  if ((s.ar_index & kVgaModeVideoOn) == 0 || (s.sr[1] & kScreenOff) != 0) return mode;
   if (core.vbe_on() && (s.gr[6] & 1) != 0) {
     vbe_mode(s, mode);
     return mode;

@@ -121,7 +121,7 @@ namespace {
 VgaPci& cast(void* o) {
   return *static_cast<VgaPci*>(o);
 }
-constexpr VMStateField kFields[] = {
+constexpr VMStateField kVgaPciFields[] = {
     {.name = "dev",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
@@ -146,7 +146,7 @@ constexpr VMStateField kFields[] = {
 constexpr VMState VgaPci::kVmState{.name = "vga",
                                    .version = 2,
                                    .minimum_version = 2,
-                                   .fields = kFields,
+                                   .fields = kVgaPciFields,
                                    .post_load = [](void* o, int) -> Result<> {
                                      cast(o).display().invalidate();
                                      return {};

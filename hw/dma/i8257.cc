@@ -4,8 +4,6 @@ namespace rhea {
 
 namespace {
 
-constexpr uint8_t kModeDown = 0x20;
-constexpr unsigned kAddress = DmaChannelState::kAddress, kCount = DmaChannelState::kCount;
 constexpr uint8_t kAllMasked = 0x0f;
 constexpr uint8_t kPagePort[] = {7, 3, 1, 2};  // of channels 0..3, from page-base
 
@@ -65,10 +63,12 @@ uint64_t I8257::channel_read(uint64_t offset, unsigned) {
   const DmaChannelState& c = state.regs[reg / 2];
   const bool high = next_flip();
   int32_t value;
-  if (reg % 2 == kCount)
-    value = (int32_t{c.base[kCount]} << dshift) - c.now[kCount];
+  if (reg % 2 == DmaChannelState::kCount)
+    value = (int32_t{c.base[DmaChannelState::kCount]} << dshift) - c.now[DmaChannelState::kCount];
   else
-    value = c.now[kAddress] + ((c.mode & kModeDown) != 0 ? -c.now[kCount] : c.now[kCount]);
+    value = c.now[DmaChannelState::kAddress] + ((c.mode & DmaChannelState::kModeDown) != 0
+                                                    ? -c.now[DmaChannelState::kCount]
+                                                    : c.now[DmaChannelState::kCount]);
   return static_cast<uint32_t>(value >> dshift) >> (high ? 8 : 0) & 0xff;
 }
 
@@ -84,8 +84,8 @@ void I8257::channel_write(uint64_t offset, uint64_t value, unsigned) {
 
 void I8257::rewind(unsigned n) {
   DmaChannelState& c = state.regs[n];
-  c.now[kAddress] = int32_t{c.base[kAddress]} << dshift;
-  c.now[kCount] = 0;
+  c.now[DmaChannelState::kAddress] = int32_t{c.base[DmaChannelState::kAddress]} << dshift;
+  c.now[DmaChannelState::kCount] = 0;
 }
 
 uint64_t I8257::control_read(uint64_t offset, unsigned) {

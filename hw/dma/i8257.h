@@ -12,8 +12,9 @@ namespace rhea {
 
 struct DmaChannelState {
   static constexpr unsigned kAddress = 0, kCount = 1;
-  std::array<int32_t, 2> now{};    ///< address where the transfer began (bytes), bytes moved since
-  std::array<uint16_t, 2> base{};  ///< as programmed: units of 1 << dshift; the count is one less
+  static constexpr uint8_t kModeDown = 0x20;  ///< of mode: the address counts down
+  std::array<int32_t, 2> now{};               ///< address where the transfer began (bytes), bytes moved since
+  std::array<uint16_t, 2> base{};             ///< as programmed: units of 1 << dshift; the count is one less
   uint8_t mode = 0;
   uint8_t page = 0;   ///< address bits 16..23
   uint8_t pageh = 0;  ///< address bits 24..30

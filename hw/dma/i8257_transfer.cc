@@ -6,10 +6,8 @@
 namespace rhea {
 
 namespace {
-constexpr unsigned kAddress = DmaChannelState::kAddress, kCount = DmaChannelState::kCount;
 constexpr uint8_t kCommandDisable = 0x04;
-constexpr uint8_t kModeAuto = 0x10, kModeDown = 0x20, kModeDirection = 0x0c, kModeWrite = 0x04,
-                  kModeRead = 0x08;
+constexpr uint8_t kModeAuto = 0x10, kModeDirection = 0x0c, kModeWrite = 0x04, kModeRead = 0x08;
 }  // namespace
 
 bool I8257::ready(unsigned n) const {
@@ -18,8 +16,10 @@ bool I8257::ready(unsigned n) const {
 
 uint32_t I8257::bytes_left(unsigned n) const {
   const DmaChannelState& c = state.regs[n];
-  const int32_t total = (int32_t{c.base[kCount]} + 1) << dshift;
-  return c.now[kCount] >= total ? 0 : static_cast<uint32_t>(total - c.now[kCount]);
+  const int32_t total = (int32_t{c.base[DmaChannelState::kCount]} + 1) << dshift;
+  return c.now[DmaChannelState::kCount] >= total
+             ? 0
+             : static_cast<uint32_t>(total - c.now[DmaChannelState::kCount]);
 }
 
 void I8257::set_request(unsigned n, bool on) {
@@ -35,15 +35,15 @@ size_t I8257::transfer(unsigned n, size_t bytes, Move move) {
   bytes = std::min<size_t>(bytes, bytes_left(n));
   const uint32_t page_bytes = 0x10000u << dshift;
   const uint64_t page = uint64_t{c.pageh} << 24 | (uint64_t{c.page} << 16 & ~uint64_t{page_bytes - 1});
-  const bool down = (c.mode & kModeDown) != 0;
+  const bool down = (c.mode & DmaChannelState::kModeDown) != 0;
   for (size_t done = 0; done < bytes;) {
-    const uint32_t moved = static_cast<uint32_t>(c.now[kCount]);
-    const uint32_t start = static_cast<uint32_t>(c.now[kAddress]);
+    const uint32_t moved = static_cast<uint32_t>(c.now[DmaChannelState::kCount]);
+    const uint32_t start = static_cast<uint32_t>(c.now[DmaChannelState::kAddress]);
     const uint32_t at = (down ? start - moved : start + moved) & (page_bytes - 1);
     const size_t stretch = down ? 1 : std::min<size_t>(bytes - done, page_bytes - at);
     move(page | at, done, stretch);
     done += stretch;
-    c.now[kCount] += static_cast<int32_t>(stretch);
+    c.now[DmaChannelState::kCount] += static_cast<int32_t>(stretch);
   }
   if (bytes_left(n) == 0) {
     status_ |= static_cast<uint8_t>(1u << n);

@@ -63,7 +63,7 @@ constexpr VMState kTransfer{
       return s.data_len != 0 && (s.full != 0 || s.fill != 0 || s.command != 0) && (s.msr & kMsrBusy) != 0;
     }};
 constexpr const VMState* kSubsections[] = {&kReset, &kTimer, &kPhase, &kTransfer};
-constexpr VMStateField kFields[] = {
+constexpr VMStateField kFdcVmstateFields[] = {
     field<&S::sra>("sra"),
     field<&S::srb>("srb"),
     field<&S::dor>("dor_vmstate"),
@@ -98,7 +98,7 @@ Result<> check_unit(const U& u) {
 
 const VMState Fdc::kVmState{.name = "fdc",
                             .version = 2,
-                            .fields = kFields,
+                            .fields = kFdcVmstateFields,
                             .subsections = kSubsections,
                             .pre_load = [](void* o) -> Result<> {
                               *static_cast<S*>(o) = S();

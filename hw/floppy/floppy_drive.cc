@@ -6,12 +6,12 @@ namespace rhea {
 
 namespace {
 
-std::shared_ptr<Object> make() {
+std::shared_ptr<Object> make_floppy_drive() {
   return std::make_shared<FloppyDrive>();
 }
 
 // No rerror, werror and bootindex: errors are the guest's, and the controller has the boot order.
-constexpr std::array kProperties = {
+constexpr std::array kFloppyDriveProperties = {
     prop<&FloppyDrive::unit>("unit"),
     prop<&FloppyDrive::drive_type>("drive-type", "FDC drive type, 144/288/120/none/auto"),
     detail::conf_prop<&FloppyDrive::conf, &BlockConf::drive>(
@@ -40,8 +40,8 @@ const BlockDriverState* named_node(const BlockGraph& graph, const std::string& d
 
 constexpr TypeInfo FloppyDrive::kType{.name = "floppy",
                                       .parent = &Device::kType,
-                                      .create = make,
-                                      .properties = kProperties,
+                                      .create = make_floppy_drive,
+                                      .properties = kFloppyDriveProperties,
                                       .description = "virtual floppy drive",
                                       .user_creatable = true,
                                       .category = DeviceCategory::kStorage};

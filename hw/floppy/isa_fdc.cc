@@ -4,7 +4,7 @@ namespace rhea {
 
 namespace {
 
-std::shared_ptr<Object> make() {
+std::shared_ptr<Object> make_isa_fdc() {
   return std::make_shared<IsaFdc>();
 }
 
@@ -19,7 +19,7 @@ std::string bus_name(const std::string& id) {
 
 constexpr uint32_t kNoDma = UINT32_MAX;
 
-constexpr PropertyInfo kProperties[] = {
+constexpr PropertyInfo kIsaFdcProperties[] = {
     prop<&IsaFdc::iobase>("iobase"),
     prop<&IsaFdc::irq>("irq"),
     prop<&IsaFdc::dma>("dma"),
@@ -33,7 +33,7 @@ constexpr PropertyInfo kProperties[] = {
 FdcState& fdc_state(void* object) {
   return static_cast<IsaFdc*>(object)->fdc.state;
 }
-constexpr VMStateField kFields[] = {
+constexpr VMStateField kIsaFdcFields[] = {
     {.name = "state",
      .save = [](const void* o, StateWriter& out,
                 const VMStateField&) { vmstate_save(Fdc::kVmState, &fdc_state(const_cast<void*>(o)), out); },
@@ -43,7 +43,7 @@ constexpr VMStateField kFields[] = {
 constexpr VMState kVmState{
     .name = "fdc",
     .version = 2,
-    .fields = kFields,
+    .fields = kIsaFdcFields,
     .pre_save = [](void* o) { static_cast<IsaFdc*>(o)->fdc.before_save(); },
     .post_load = [](void* o, int) { return static_cast<IsaFdc*>(o)->fdc.after_load(); }};
 
@@ -51,8 +51,8 @@ constexpr VMState kVmState{
 
 constexpr TypeInfo IsaFdc::kType{.name = "isa-fdc",
                                  .parent = &IsaDevice::kType,
-                                 .create = make,
-                                 .properties = kProperties,
+                                 .create = make_isa_fdc,
+                                 .properties = kIsaFdcProperties,
                                  .description = "virtual floppy controller",
                                  .user_creatable = true,
                                  .category = DeviceCategory::kStorage};

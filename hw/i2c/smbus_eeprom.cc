@@ -46,10 +46,10 @@ constexpr VMStateField kMessageFields[] = {level("i2c", kI2c), member<&SmbusEepr
                                            member<&SmbusEeprom::message_bytes>("data_len"),
                                            member<&SmbusEeprom::message_data>("data_buf")};
 constexpr VMState kMessage{.name = "smbus-device", .version = 1, .fields = kMessageFields};
-constexpr VMStateField kFields[] = {level("smbusdev", kMessage), member<&SmbusEeprom::data>("data"),
-                                    member<&SmbusEeprom::offset>("offset"),
-                                    member<&SmbusEeprom::accessed>("accessed")};
-constexpr VMState kVmState{.name = "smbus-eeprom", .version = 1, .fields = kFields};
+constexpr VMStateField kSmbusEepromFields[] = {
+    level("smbusdev", kMessage), member<&SmbusEeprom::data>("data"), member<&SmbusEeprom::offset>("offset"),
+    member<&SmbusEeprom::accessed>("accessed")};
+constexpr VMState kVmState{.name = "smbus-eeprom", .version = 1, .fields = kSmbusEepromFields};
 
 }  // namespace
 

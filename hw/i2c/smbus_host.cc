@@ -138,24 +138,24 @@ bool SmbusHost::transfer_block(I2cDevice& device, bool reads) {
 
 namespace {
 using S = SmbusHostState;
-constexpr VMStateField kFields[] = {field<&S::status>("smb_stat"),
-                                    field<&S::control>("smb_ctl"),
-                                    field<&S::command>("smb_cmd"),
-                                    field<&S::address>("smb_addr"),
-                                    field<&S::data0>("smb_data0"),
-                                    field<&S::data1>("smb_data1"),
-                                    field<&S::index>("smb_index"),
-                                    field<&S::block>("smb_data"),
-                                    field<&S::aux_control>("smb_auxctl"),
-                                    field<&S::block_byte>("smb_blkdata"),
-                                    field<&S::i2c_enable>("i2c_enable"),
-                                    field<&S::byte_done>("op_done"),
-                                    field<&S::reads_i2c_block>("in_i2c_block_read"),
-                                    field<&S::started>("start_transaction_on_status_read")};
+constexpr VMStateField kSmbusHostFields[] = {field<&S::status>("smb_stat"),
+                                             field<&S::control>("smb_ctl"),
+                                             field<&S::command>("smb_cmd"),
+                                             field<&S::address>("smb_addr"),
+                                             field<&S::data0>("smb_data0"),
+                                             field<&S::data1>("smb_data1"),
+                                             field<&S::index>("smb_index"),
+                                             field<&S::block>("smb_data"),
+                                             field<&S::aux_control>("smb_auxctl"),
+                                             field<&S::block_byte>("smb_blkdata"),
+                                             field<&S::i2c_enable>("i2c_enable"),
+                                             field<&S::byte_done>("op_done"),
+                                             field<&S::reads_i2c_block>("in_i2c_block_read"),
+                                             field<&S::started>("start_transaction_on_status_read")};
 }  // namespace
 
 constexpr VMState SmbusHost::kVmState{
-    .name = "pmsmb", .version = 1, .fields = kFields, .post_load = [](void* o, int) -> Result<> {
+    .name = "pmsmb", .version = 1, .fields = kSmbusHostFields, .post_load = [](void* o, int) -> Result<> {
       const auto& s = *static_cast<S*>(o);
       if (s.index < S::kBlockBytes) return {};
       return fail(EINVAL, "place ", s.index, " is outside an SMBus block");

@@ -82,11 +82,12 @@ Bytes facs() {
 
 // --- MADT, 5.2.12 ------------------------------------------------------------------------------
 
-constexpr uint16_t kIsaLevelHigh = 0x0d;  // active high, level triggered (5.2.12.5)
-constexpr uint32_t kXapicIds = 255;       // larger ids need an x2APIC entry
+constexpr uint16_t kIsaLevelHigh = 0x0d;       // active high, level triggered (5.2.12.5)
+constexpr uint32_t kAcpiTablesXapicIds = 255;  // larger ids need an x2APIC entry
 
 bool has_wide_apic_ids(const AcpiConfig& c) {
-  return std::any_of(c.cpus.begin(), c.cpus.end(), [](auto& cpu) { return cpu.apic_id >= kXapicIds; });
+  return std::any_of(c.cpus.begin(), c.cpus.end(),
+                     [](auto& cpu) { return cpu.apic_id >= kAcpiTablesXapicIds; });
 }
 
 void madt_override(ByteBuffer& b, uint8_t irq, uint32_t gsi, uint16_t flags) {
@@ -179,7 +180,7 @@ Bytes build_rsdp(TableSet& set, uint32_t rsdt) {
 
 Bytes madt_cpu_entry(uint32_t uid, const AcpiConfig::Cpu& cpu) {
   ByteBuffer b;
-  if (cpu.apic_id < kXapicIds && uid < kXapicIds) {
+  if (cpu.apic_id < kAcpiTablesXapicIds && uid < kAcpiTablesXapicIds) {
     b.u8(0).u8(8).u8(static_cast<uint8_t>(uid)).u8(static_cast<uint8_t>(cpu.apic_id)).u32(cpu.present);
   } else {
     b.u8(9).u8(16).u16(0).u32(cpu.apic_id).u32(cpu.present).u32(uid);

@@ -12,7 +12,7 @@ namespace {
 
 using namespace aml;  // NOLINT: this file is AML throughout
 
-constexpr uint8_t kPresent = 0x0f;  // _STA: present, enabled, shown, working
+constexpr uint8_t kCpuAmlPresent = 0x0f;  // _STA: present, enabled, shown, working
 constexpr uint8_t kPorts = 12;
 constexpr unsigned kCheckDevice = 1, kEjectRequest = 3;  // Notify values (5.6.6)
 // Commands of the register block.
@@ -70,7 +70,7 @@ TermList hotplug_methods(const AcpiConfig& config) {
   out.add(method("_INI", 0, Serialize::kYes, {store(num(0), named("CSEL"))}));
   out.add(exclusive(
       "CSTA", 1,
-      {store(num(0), local(0)), if_(equal(named("CENA"), num(1)), {store(num(kPresent), local(0))})},
+      {store(num(0), local(0)), if_(equal(named("CENA"), num(1)), {store(num(kCpuAmlPresent), local(0))})},
       {return_(local(0))}));
   out.add(exclusive("CEJ0", 1, {store(num(1), named("CEJT"))}));
   out.add(exclusive("COST", 3,
@@ -101,7 +101,7 @@ Term cpu_container(const AcpiConfig& config) {
       body.add(hotplug_cpu(config, i));
     else
       body.add(device(cpu_name(i), {name("_HID", str("ACPI0007")), name("_UID", num(i)),
-                                    name("_STA", num(config.cpus[i].present ? kPresent : 0))}));
+                                    name("_STA", num(config.cpus[i].present ? kCpuAmlPresent : 0))}));
   }
   return device("CPUS", body);
 }

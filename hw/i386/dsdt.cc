@@ -20,7 +20,7 @@ using namespace aml;  // NOLINT: this file is AML throughout
 
 constexpr unsigned kPciSlots = 32;
 constexpr unsigned kPirqs = 4;
-constexpr uint8_t kPresent = 0x0f;          // _STA: present, enabled, shown, working
+constexpr uint8_t kDsdtPresent = 0x0f;      // _STA: present, enabled, shown, working
 constexpr uint8_t kPresentHidden = 0x0b;    // not shown in a user interface
 constexpr uint8_t kLinkDisabled = 0x09;     // present, not decoding
 constexpr uint8_t kPirqOff = 0x80;          // PIRQRC bit 7: not routed
@@ -97,9 +97,10 @@ Term routing_table() {
 Term serial_port(unsigned index) {
   const uint16_t base = index == 0 ? 0x3f8 : 0x2f8;
   const uint16_t mask = index == 0 ? 1 << 4 : 1 << 3;
-  return device("COM" + std::to_string(index + 1),
-                {name("_HID", eisaid("PNP0501")), name("_UID", num(index + 1)), name("_STA", num(kPresent)),
-                 name("_CRS", resource_template({io(base, base, 0, 8), irq(mask)}))});
+  return device(
+      "COM" + std::to_string(index + 1),
+      {name("_HID", eisaid("PNP0501")), name("_UID", num(index + 1)), name("_STA", num(kDsdtPresent)),
+       name("_CRS", resource_template({io(base, base, 0, 8), irq(mask)}))});
 }
 
 Term rtc_device() {
@@ -109,19 +110,19 @@ Term rtc_device() {
 
 Term keyboard_device() {
   return device("KBD",
-                {name("_HID", eisaid("PNP0303")), name("_STA", num(kPresent)),
+                {name("_HID", eisaid("PNP0303")), name("_STA", num(kDsdtPresent)),
                  name("_CRS", resource_template({io(0x60, 0x60, 1, 1), io(0x64, 0x64, 1, 1), irq(1 << 1)}))});
 }
 
 Term mouse_device() {
-  return device("MOU", {name("_HID", eisaid("PNP0F13")), name("_STA", num(kPresent)),
+  return device("MOU", {name("_HID", eisaid("PNP0F13")), name("_STA", num(kDsdtPresent)),
                         name("_CRS", resource_template({irq(1 << 12)}))});
 }
 
 // docs/specs/pvpanic: the methods read which events count and tell of one.
 Term pvpanic_device(uint16_t port) {
   return device("PEVT",
-                {name("_HID", str("QEMU0001")), name("_STA", num(kPresent)),
+                {name("_HID", str("QEMU0001")), name("_STA", num(kDsdtPresent)),
                  name("_CRS", resource_template({io(port, port, 1, 1)})),
                  operation_region("PEOR", Space::kIo, num(port), num(1)),
                  field("PEOR", Access::kByte, Lock::kNo, Update::kPreserve, {{"PEPT", 8}}),
@@ -225,7 +226,7 @@ Term hpet_device() {
            {shift_right(named("VEND"), num(kVendorAt), vendor), store(named("PRD"), period),
             if_(logical_or(equal(vendor, num(0)), equal(vendor, num(kNoVendor))), {return_(num(0))}),
             if_(logical_or(equal(period, num(0)), greater(period, num(kLongestPeriodFs))), {return_(num(0))}),
-            return_(num(kPresent))}),
+            return_(num(kDsdtPresent))}),
        name("_CRS", resource_template({memory32_fixed(kHpetBase, kHpetBytes, false)}))});
 }
 

@@ -10,10 +10,10 @@ namespace {
 
 constexpr uint64_t kLowHoleFirst = 640 * 1024, kLowHoleEnd = 1024 * 1024, kFourGiB = uint64_t{1} << 32;
 constexpr uint32_t kEnabled = 1;
-constexpr uint32_t kXapicIds = 255;  // larger ids need an x2APIC entry
+constexpr uint32_t kNumaTablesXapicIds = 255;  // larger ids need an x2APIC entry
 
 void srat_cpu(ByteBuffer& b, const AcpiConfig::Cpu& cpu) {
-  if (cpu.apic_id < kXapicIds) {
+  if (cpu.apic_id < kNumaTablesXapicIds) {
     b.u8(0).u8(16).u8(static_cast<uint8_t>(cpu.node)).u8(static_cast<uint8_t>(cpu.apic_id)).u32(kEnabled);
     b.u8(0).zeros(3).u32(0);  // SAPIC EID, the node's upper bytes, clock domain
   } else {

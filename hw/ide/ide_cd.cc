@@ -13,7 +13,7 @@ using namespace ata;
 
 namespace {
 
-std::shared_ptr<Object> make() {
+std::shared_ptr<Object> make_ide_cd() {
   return std::make_shared<IdeCd>();
 }
 
@@ -21,7 +21,7 @@ std::shared_ptr<Object> make() {
 
 constexpr TypeInfo IdeCd::kType{.name = "ide-cd",
                                 .parent = &IdeDrive::kType,
-                                .create = make,
+                                .create = make_ide_cd,
                                 .properties = IdeStorage::kCdProperties,
                                 .description = "virtual IDE CD-ROM",
                                 .user_creatable = true};

@@ -14,8 +14,8 @@ namespace rhea {
 using namespace ata;
 
 namespace {
-constexpr uint32_t kPioChunk = 65536;       // bytes read ahead for PIO
-constexpr uint64_t kDmaChunk = 256 * 1024;  // bytes of one request
+constexpr uint32_t kPioChunk = 65536;                  // bytes read ahead for PIO
+constexpr uint64_t kIdeCdPacketDmaChunk = 256 * 1024;  // bytes of one request
 constexpr uint8_t kFeatureDma = 1, kFeatureOverlap = 2;
 
 /// Cuts up to `max_bytes` worth of sectors (one at least) from the front of `plan`.
@@ -269,7 +269,7 @@ CoResult<bool> IdeCd::co_dma_in_place(IdeCd& self, PacketTransfer& t, IdeDma& dm
   uint64_t at = uint64_t{t.plan.lba} * kCdSectorBytes, left = t.plan.bytes();
   while (left > 0) {
     GuestScatter memory;
-    const uint64_t n = dma.collect(memory, std::min(left, kDmaChunk));
+    const uint64_t n = dma.collect(memory, std::min(left, kIdeCdPacketDmaChunk));
     if (n == 0) co_return false;
     const ByteRange range(at, n);
     Result<> r = co_await self.blk().co_preadv(range, memory.iov());

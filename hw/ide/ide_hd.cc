@@ -12,7 +12,7 @@ namespace rhea {
 using namespace ata;
 
 namespace {
-std::shared_ptr<Object> make() {
+std::shared_ptr<Object> make_ide_hd() {
   return std::make_shared<IdeHd>();
 }
 constexpr HdGeometryLimits kGeometryLimits{.cyls = 65535, .heads = 16, .secs = 255};
@@ -21,7 +21,7 @@ constexpr uint64_t kMaxSectors = uint64_t{1} << 48, kMaxSectors28 = uint64_t{1} 
 
 constexpr TypeInfo IdeHd::kType{.name = "ide-hd",
                                 .parent = &IdeDrive::kType,
-                                .create = make,
+                                .create = make_ide_hd,
                                 .properties = IdeStorage::kHdProperties,
                                 .description = "virtual IDE disk",
                                 .user_creatable = true};

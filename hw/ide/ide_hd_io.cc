@@ -13,8 +13,8 @@ using namespace ata;
 
 namespace {
 constexpr uint64_t kSector = 512;
-constexpr uint64_t kDmaChunk = 1 << 20;     // bytes of one request
-constexpr uint64_t kVerifyChunk = 1 << 16;  // bytes read to see whether they can be
+constexpr uint64_t kIdeHdIoDmaChunk = 1 << 20;  // bytes of one request
+constexpr uint64_t kVerifyChunk = 1 << 16;      // bytes read to see whether they can be
 constexpr uint8_t kBusy = kBsy | kDrdy;
 
 /// 0 means the most that can be said.
@@ -289,7 +289,7 @@ CoResult<bool> IdeHd::co_dma(IdeHd& self, std::shared_ptr<AtaTransfer> t, IdeDma
   uint64_t at = t->lba * kSector, left = t->left * kSector;
   while (left > 0) {
     GuestScatter memory;
-    uint64_t n = dma.collect(memory, std::min(left, kDmaChunk), direction);
+    uint64_t n = dma.collect(memory, std::min(left, kIdeHdIoDmaChunk), direction);
     if (!is_read) n -= n % kSector;  // a table that ends inside a sector: that one is not written
     if (n == 0) co_return false;
     const ByteRange range(at, n);
@@ -307,7 +307,7 @@ CoResult<bool> IdeHd::co_trim(IdeHd& self, std::shared_ptr<AtaTransfer> t, IdeDm
   uint64_t left = t->left * kSector;
   while (left > 0) {
     GuestScatter memory;
-    const uint64_t n = dma.collect(memory, std::min(left, kDmaChunk), IdeDma::Direction::kFromMemory);
+    const uint64_t n = dma.collect(memory, std::min(left, kIdeHdIoDmaChunk), IdeDma::Direction::kFromMemory);
     if (n == 0) co_return false;
     std::vector<uint8_t> list(n);
     memory.iov().copy_to(list.data());

@@ -13,15 +13,17 @@ constexpr unsigned kIdeTim = 0x40;
 constexpr uint16_t kCommandPorts[] = {0x1f0, 0x170};
 constexpr uint16_t kControlPorts[] = {0x3f6, 0x376};
 
-std::shared_ptr<Object> make() {
+std::shared_ptr<Object> make_piix3_ide() {
   return std::make_shared<Piix3Ide>();
 }
 
 }  // namespace
 
 static constexpr TypeInfo kPciIdeType{.name = "pci-ide", .parent = &PciDevice::kType};
-constexpr TypeInfo Piix3Ide::kType{
-    .name = "piix3-ide", .parent = &kPciIdeType, .create = make, .category = DeviceCategory::kStorage};
+constexpr TypeInfo Piix3Ide::kType{.name = "piix3-ide",
+                                   .parent = &kPciIdeType,
+                                   .create = make_piix3_ide,
+                                   .category = DeviceCategory::kStorage};
 
 void register_ide_types(TypeRegistry& registry) {
   registry.add({&IdeBus::kType, &IdeDrive::kType, &IdeCd::kType, &IdeHd::kType, &Piix3Ide::kType});

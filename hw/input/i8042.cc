@@ -246,15 +246,14 @@ void I8042::request_reset() {
 // --- saved state
 
 namespace {
-using S = I8042State;
-const I8042& cast(const void* o) {
+const I8042& i8042_cast(const void* o) {
   return *static_cast<const I8042*>(o);
 }
 template <auto Member>
 constexpr VMStateField state_field(const char* name) {
   return {.name = name,
           .save = [](const void* o, StateWriter& out,
-                     const VMStateField&) { detail::vm_save_value(cast(o).state.*Member, out); },
+                     const VMStateField&) { detail::vm_save_value(i8042_cast(o).state.*Member, out); },
           .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
             detail::vm_load_value(static_cast<I8042*>(o)->state.*Member, in);
             return {};
@@ -263,29 +262,29 @@ constexpr VMStateField state_field(const char* name) {
 // Bits of pending_tmp.
 constexpr uint8_t kPendingKbdOld = 0x01, kPendingMouseOld = 0x02, kPendingKbd = 0x10, kPendingMouse = 0x20;
 
-constexpr VMStateField kOutportFields[] = {state_field<&S::outport>("outport")};
+constexpr VMStateField kOutportFields[] = {state_field<&I8042State::outport>("outport")};
 constexpr VMState kOutport{.name = "pckbd_outport", .fields = kOutportFields, .needed = [](const void* o) {
-                             const S& s = cast(o).state;
+                             const I8042State& s = i8042_cast(o).state;
                              return (s.outport & ~kOutIrqs) != kOutPowerOn;
                            }};
 constexpr VMStateField kExtendedFields[] = {
-    state_field<&S::migration_flags>("migration_flags"), state_field<&S::obsrc>("obsrc"),
-    state_field<&S::obdata>("obdata"), state_field<&S::cbdata>("cbdata")};
+    state_field<&I8042State::migration_flags>("migration_flags"), state_field<&I8042State::obsrc>("obsrc"),
+    state_field<&I8042State::obdata>("obdata"), state_field<&I8042State::cbdata>("cbdata")};
 constexpr VMState kExtended{
     .name = "pckbd/extended_state", .version = 0, .fields = kExtendedFields, .needed = [](const void* o) {
-      return cast(o).extended_state;
+      return i8042_cast(o).extended_state;
     }};
-constexpr const VMState* kSubsections[] = {&kOutport, &kExtended};
-constexpr VMStateField kFields[] = {state_field<&S::write_cmd>("write_cmd"),
-                                    state_field<&S::status>("status"), state_field<&S::mode>("mode"),
-                                    state_field<&S::pending_tmp>("pending_tmp")};
+constexpr const VMState* kI8042Subsections[] = {&kOutport, &kExtended};
+constexpr VMStateField kI8042Fields[] = {
+    state_field<&I8042State::write_cmd>("write_cmd"), state_field<&I8042State::status>("status"),
+    state_field<&I8042State::mode>("mode"), state_field<&I8042State::pending_tmp>("pending_tmp")};
 }  // namespace
 
 constexpr VMState I8042::kVmState{.name = "pckbd",
                                   .version = 3,
                                   .minimum_version = 3,
-                                  .fields = kFields,
-                                  .subsections = kSubsections,
+                                  .fields = kI8042Fields,
+                                  .subsections = kI8042Subsections,
                                   .pre_save = before_save,
                                   .pre_load = [](void* o) -> Result<> {
                                     static_cast<I8042*>(o)->state = {};
@@ -295,7 +294,7 @@ constexpr VMState I8042::kVmState{.name = "pckbd",
 
 void I8042::before_save(void* object) {
   auto& kbc = *static_cast<I8042*>(object);
-  S& s = kbc.state;
+  I8042State& s = kbc.state;
   s.migration_flags = 0;
   s.pending_tmp = s.pending;
   if (kbc.keyboard_->has_data()) s.pending_tmp |= kPendingKbd;
@@ -306,7 +305,7 @@ void I8042::before_save(void* object) {
 
 Result<> I8042::after_load(void* object, int) {
   auto& kbc = *static_cast<I8042*>(object);
-  S& s = kbc.state;
+  I8042State& s = kbc.state;
   s.pending = s.pending_tmp & (kCtrlKbd | kCtrlAux);
   s.obsrc &= kFromKbd | kFromMouse | kFromController;
   const bool full = (s.status & kOutputFull) != 0, mouse = (s.status & kMouseOutput) != 0;

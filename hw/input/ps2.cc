@@ -17,17 +17,17 @@ Result<> check_queue(void* object, int) {
   return {};
 }
 
-using S = Ps2State;
-constexpr VMStateField kFields[] = {field<&S::write_cmd>("write_cmd"), field<&S::rptr>("queue.rptr"),
-                                    field<&S::wptr>("queue.wptr"), field<&S::count>("queue.count"),
-                                    field<&S::data>("queue.data")};
+constexpr VMStateField kPs2Fields[] = {
+    field<&Ps2State::write_cmd>("write_cmd"), field<&Ps2State::rptr>("queue.rptr"),
+    field<&Ps2State::wptr>("queue.wptr"), field<&Ps2State::count>("queue.count"),
+    field<&Ps2State::data>("queue.data")};
 
 }  // namespace
 
 constexpr VMState kPs2StateVmState{.name = "PS2 Common State",
                                    .version = 3,
                                    .minimum_version = 2,
-                                   .fields = kFields,
+                                   .fields = kPs2Fields,
                                    .post_load = check_queue};
 constexpr TypeInfo Ps2Device::kType{.name = "ps2-device", .parent = &Device::kSysBusType};
 

@@ -8,8 +8,9 @@ namespace rhea {
 
 namespace {
 
-constexpr uint8_t kSetLeds = 0xed, kEcho = 0xee, kScanCodeSet = 0xf0, kReadId = 0xf2, kSetRate = 0xf3,
-                  kEnable = 0xf4, kDisable = 0xf5, kDefaults = 0xf6, kResendLast = 0xfe, kReset = 0xff;
+constexpr uint8_t kSetLeds = 0xed, kEcho = 0xee, kScanCodeSet = 0xf0, kReadId = 0xf2,
+                  kPs2KeyboardSetRate = 0xf3, kPs2KeyboardEnable = 0xf4, kPs2KeyboardDisable = 0xf5,
+                  kPs2KeyboardDefaults = 0xf6, kResendLast = 0xfe, kPs2KeyboardReset = 0xff;
 
 /// Make codes of set 2 by make code of set 1; the keys with prefix 0xe0 use the same rows. 0: no such key.
 constexpr uint8_t kSet2[128] = {
@@ -90,7 +91,7 @@ void Ps2Keyboard::command(uint8_t byte) {
   switch (byte) {
     case kSetLeds:
     case kScanCodeSet:
-    case kSetRate:
+    case kPs2KeyboardSetRate:
       common.write_cmd = byte;
       reply({kAck});
       break;
@@ -101,16 +102,16 @@ void Ps2Keyboard::command(uint8_t byte) {
       // 0xab 0x83, of which the controller's translation makes 0xab 0x41.
       reply({kAck, 0xab, static_cast<uint8_t>(state.translate != 0 ? 0x41 : 0x83)});
       break;
-    case kEnable:
+    case kPs2KeyboardEnable:
       state.scan_enabled = 1;
       reply({kAck});
       break;
-    case kDisable:
+    case kPs2KeyboardDisable:
       set_defaults();
       state.scan_enabled = 0;
       reply({kAck});
       break;
-    case kDefaults:
+    case kPs2KeyboardDefaults:
       set_defaults();
       reply({kAck});
       break;
@@ -120,7 +121,7 @@ void Ps2Keyboard::command(uint8_t byte) {
     case 0xfa:
       reply({kAck});
       break;
-    case kReset:
+    case kPs2KeyboardReset:
       set_defaults();
       state.leds = 0;
       reply({kAck, kSelfTestPassed});
@@ -166,10 +167,10 @@ Result<> check_keyboard(void* object, int version) {
   return {};
 }
 
-Ps2Keyboard& cast(void* o) {
+Ps2Keyboard& ps2_keyboard_cast(void* o) {
   return *static_cast<Ps2Keyboard*>(o);
 }
-const Ps2Keyboard& cast(const void* o) {
+const Ps2Keyboard& ps2_keyboard_cast(const void* o) {
   return *static_cast<const Ps2Keyboard*>(o);
 }
 /// A field of the keyboard's own state or of the common one.
@@ -177,9 +178,9 @@ template <auto Part, auto Member>
 constexpr VMStateField part(const char* name, int since = 0) {
   return {.name = name,
           .save = [](const void* o, StateWriter& out,
-                     const VMStateField&) { detail::vm_save_value(cast(o).*Part.*Member, out); },
+                     const VMStateField&) { detail::vm_save_value(ps2_keyboard_cast(o).*Part.*Member, out); },
           .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
-            detail::vm_load_value(cast(o).*Part.*Member, in);
+            detail::vm_load_value(ps2_keyboard_cast(o).*Part.*Member, in);
             return {};
           },
           .since_version = since};
@@ -190,46 +191,46 @@ constexpr VMState kLeds{.name = "ps2kbd/ledstate",
                         .version = 3,
                         .minimum_version = 2,
                         .fields = kLedFields,
-                        .needed = [](const void* o) { return cast(o).state.leds != 0; }};
+                        .needed = [](const void* o) { return ps2_keyboard_cast(o).state.leds != 0; }};
 constexpr VMStateField kHighBitFields[] = {part<&Ps2Keyboard::state, &K::need_high_bit>("need_high_bit")};
 constexpr VMState kHighBit{
     .name = "ps2kbd/need_high_bit", .version = 1, .fields = kHighBitFields, .needed = [](const void* o) {
-      return cast(o).state.need_high_bit != 0;
+      return ps2_keyboard_cast(o).state.need_high_bit != 0;
     }};
 constexpr VMStateField kReplyFields[] = {
     part<&Ps2Device::common, &Ps2State::cwptr>("parent_obj.queue.cwptr")};
 constexpr VMState kReply{
     .name = "ps2kbd/command_reply_queue", .version = 0, .fields = kReplyFields, .needed = [](const void* o) {
-      return cast(o).common.cwptr >= 0;
+      return ps2_keyboard_cast(o).common.cwptr >= 0;
     }};
-constexpr const VMState* kSubsections[] = {&kLeds, &kHighBit, &kReply};
-constexpr VMStateField kFields[] = {
+constexpr const VMState* kPs2KeyboardSubsections[] = {&kLeds, &kHighBit, &kReply};
+constexpr VMStateField kPs2KeyboardFields[] = {
     {.name = "parent_obj",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
-           vmstate_save(kPs2StateVmState, const_cast<Ps2State*>(&cast(o).common), out);
+           vmstate_save(kPs2StateVmState, const_cast<Ps2State*>(&ps2_keyboard_cast(o).common), out);
          },
      .load = [](void* o, StateReader& in, const VMStateField&,
-                int) { return vmstate_load(kPs2StateVmState, &cast(o).common, in, 3); },
+                int) { return vmstate_load(kPs2StateVmState, &ps2_keyboard_cast(o).common, in, 3); },
      .nested = &kPs2StateVmState},
     part<&Ps2Keyboard::state, &K::scan_enabled>("scan_enabled"),
     part<&Ps2Keyboard::state, &K::translate>("translate"),
     part<&Ps2Keyboard::state, &K::scancode_set>("scancode_set", 3)};
-constexpr VMState kVmState{.name = "ps2kbd",
-                           .version = 3,
-                           .minimum_version = 2,
-                           .fields = kFields,
-                           .subsections = kSubsections,
-                           .pre_load = [](void* o) -> Result<> {
-                             cast(o).common.cwptr = -1;
-                             cast(o).state = {};
-                             return {};
-                           },
-                           .post_load = check_keyboard};
+constexpr VMState kPs2KeyboardVmState{.name = "ps2kbd",
+                                      .version = 3,
+                                      .minimum_version = 2,
+                                      .fields = kPs2KeyboardFields,
+                                      .subsections = kPs2KeyboardSubsections,
+                                      .pre_load = [](void* o) -> Result<> {
+                                        ps2_keyboard_cast(o).common.cwptr = -1;
+                                        ps2_keyboard_cast(o).state = {};
+                                        return {};
+                                      },
+                                      .post_load = check_keyboard};
 }  // namespace
 
 const VMState* Ps2Keyboard::vmstate() const {
-  return &kVmState;
+  return &kPs2KeyboardVmState;
 }
 
 }  // namespace rhea

@@ -9,8 +9,8 @@ namespace rhea {
 namespace {
 constexpr uint8_t kScale11 = 0xe6, kScale21 = 0xe7, kSetResolution = 0xe8, kGetStatus = 0xe9,
                   kSetStream = 0xea, kPoll = 0xeb, kResetWrap = 0xec, kSetWrap = 0xee, kSetRemote = 0xf0,
-                  kGetId = 0xf2, kSetRate = 0xf3, kEnable = 0xf4, kDisable = 0xf5, kDefaults = 0xf6,
-                  kReset = 0xff;
+                  kGetId = 0xf2, kPs2MouseSetRate = 0xf3, kPs2MouseEnable = 0xf4, kPs2MouseDisable = 0xf5,
+                  kPs2MouseDefaults = 0xf6, kPs2MouseReset = 0xff;
 constexpr int32_t kMaxCount = 1 << 20;  // movements that nobody fetches stop adding up
 }  // namespace
 
@@ -74,7 +74,7 @@ void Ps2Mouse::send_packets() {
 // --- commands
 
 void Ps2Mouse::command(uint8_t byte) {
-  if (state.wrap != 0 && byte != kResetWrap && byte != kReset) {
+  if (state.wrap != 0 && byte != kResetWrap && byte != kPs2MouseReset) {
     reply({byte});
     return;
   }
@@ -106,16 +106,16 @@ void Ps2Mouse::plain_command(uint8_t byte) {
     case kSetRemote:
       state.status |= kRemote;
       break;
-    case kEnable:
+    case kPs2MouseEnable:
       state.status |= kReporting;
       break;
-    case kDisable:
+    case kPs2MouseDisable:
       state.status &= static_cast<uint8_t>(~kReporting);
       break;
-    case kDefaults:
+    case kPs2MouseDefaults:
       set_defaults();
       break;
-    case kSetRate:
+    case kPs2MouseSetRate:
     case kSetResolution:
       common.write_cmd = byte;
       break;
@@ -139,7 +139,7 @@ void Ps2Mouse::plain_command(uint8_t byte) {
         reply({kAck, p[0], p[1], p[2], p[3]});
       return;
     }
-    case kReset:
+    case kPs2MouseReset:
       set_defaults();
       state = {};
       reply({kAck, kSelfTestPassed, state.id});
@@ -153,7 +153,7 @@ void Ps2Mouse::plain_command(uint8_t byte) {
 }
 
 void Ps2Mouse::parameter(uint8_t of_command, uint8_t byte) {
-  if (of_command == kSetRate)
+  if (of_command == kPs2MouseSetRate)
     rate_set(byte);
   else if (byte <= 3)
     state.resolution = byte;
@@ -197,7 +197,7 @@ constexpr VMStateField kMouseFields[] = {field<&M::status>("mouse_status"),
                                          field<&M::dz>("mouse_dz"),
                                          field<&M::buttons>("mouse_buttons")};
 constexpr VMState kMouse{.name = "ps2mouse", .version = 2, .fields = kMouseFields};
-constexpr VMStateField kFields[] = {
+constexpr VMStateField kPs2MouseFields[] = {
     {.name = "parent_obj",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
@@ -211,11 +211,12 @@ constexpr VMStateField kFields[] = {
          },
      .nested = &kPs2StateVmState},
     struct_field<&Ps2Mouse::state>("state", kMouse)};
-constexpr VMState kVmState{.name = "ps2mouse", .version = 2, .fields = kFields, .post_load = check_mouse};
+constexpr VMState kPs2MouseVmState{
+    .name = "ps2mouse", .version = 2, .fields = kPs2MouseFields, .post_load = check_mouse};
 }  // namespace
 
 const VMState* Ps2Mouse::vmstate() const {
-  return &kVmState;
+  return &kPs2MouseVmState;
 }
 
 }  // namespace rhea

@@ -8,28 +8,29 @@ namespace {
 
 constexpr uint8_t kSlaveInput = 2;
 constexpr unsigned kNone = 8;
-constexpr PropertyInfo kProperties[] = {prop<&I8259::iobase>("iobase"), prop<&I8259::elcr_addr>("elcr_addr"),
-                                        prop<&I8259::elcr_mask>("elcr_mask"), prop<&I8259::master>("master")};
+constexpr PropertyInfo kI8259Properties[] = {
+    prop<&I8259::iobase>("iobase"), prop<&I8259::elcr_addr>("elcr_addr"),
+    prop<&I8259::elcr_mask>("elcr_mask"), prop<&I8259::master>("master")};
 
-using S = I8259State;
-constexpr VMStateField kStateFields[] = {field<&S::last_irr>("last_irr"),
-                                         field<&S::irr>("irr"),
-                                         field<&S::imr>("imr"),
-                                         field<&S::isr>("isr"),
-                                         field<&S::priority_add>("priority_add"),
-                                         field<&S::irq_base>("irq_base"),
-                                         field<&S::read_reg_select>("read_reg_select"),
-                                         field<&S::poll>("poll"),
-                                         field<&S::special_mask>("special_mask"),
-                                         field<&S::init_state>("init_state"),
-                                         field<&S::auto_eoi>("auto_eoi"),
-                                         field<&S::rotate_on_auto_eoi>("rotate_on_auto_eoi"),
-                                         field<&S::special_fully_nested_mode>("special_fully_nested_mode"),
-                                         field<&S::init4>("init4"),
-                                         field<&S::single_mode>("single_mode"),
-                                         field<&S::elcr>("elcr")};
+constexpr VMStateField kI8259StateFields[] = {
+    field<&I8259State::last_irr>("last_irr"),
+    field<&I8259State::irr>("irr"),
+    field<&I8259State::imr>("imr"),
+    field<&I8259State::isr>("isr"),
+    field<&I8259State::priority_add>("priority_add"),
+    field<&I8259State::irq_base>("irq_base"),
+    field<&I8259State::read_reg_select>("read_reg_select"),
+    field<&I8259State::poll>("poll"),
+    field<&I8259State::special_mask>("special_mask"),
+    field<&I8259State::init_state>("init_state"),
+    field<&I8259State::auto_eoi>("auto_eoi"),
+    field<&I8259State::rotate_on_auto_eoi>("rotate_on_auto_eoi"),
+    field<&I8259State::special_fully_nested_mode>("special_fully_nested_mode"),
+    field<&I8259State::init4>("init4"),
+    field<&I8259State::single_mode>("single_mode"),
+    field<&I8259State::elcr>("elcr")};
 Result<> check_state(void* object, int) {
-  const auto& s = *static_cast<const S*>(object);
+  const auto& s = *static_cast<const I8259State*>(object);
   if (s.priority_add > 7) return fail(EINVAL, "priority ", int(s.priority_add), " is not an input");
   if (s.init_state > 3) return fail(EINVAL, "initialisation step ", int(s.init_state), " does not exist");
   return {};
@@ -38,14 +39,14 @@ Result<> check_state(void* object, int) {
 }  // namespace
 
 constexpr VMState kI8259StateVmState{
-    .name = "i8259", .version = 1, .fields = kStateFields, .post_load = check_state};
+    .name = "i8259", .version = 1, .fields = kI8259StateFields, .post_load = check_state};
 
 static constexpr TypeInfo kPicCommonType{.name = "pic-common", .parent = &IsaDevice::kType};
 constexpr TypeInfo I8259::kType{
     .name = "isa-i8259",
     .parent = &kPicCommonType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<I8259>(); },
-    .properties = kProperties,
+    .properties = kI8259Properties,
     .description = "interrupt controller"};
 
 Result<> I8259::do_realize() {
@@ -86,7 +87,7 @@ unsigned I8259::priority_of(uint8_t mask) const {
 }
 
 int I8259::highest_pending() const {
-  const S& s = state;
+  const I8259State& s = state;
   const unsigned asked = priority_of(static_cast<uint8_t>(s.irr & ~s.imr));
   if (asked == kNone) return -1;
   uint8_t in_service = s.isr;
@@ -103,7 +104,7 @@ void I8259::update() {
 
 void I8259::irq_input(int n, int level) {
   if (n < 0 || n > 7) return;
-  S& s = state;
+  I8259State& s = state;
   const auto bit = static_cast<uint8_t>(1u << n);
   if (level != 0 && (s.last_irr & bit) == 0) ++counts_[static_cast<size_t>(n)];
   if ((s.elcr & bit) != 0) {
@@ -116,7 +117,7 @@ void I8259::irq_input(int n, int level) {
 }
 
 void I8259::take(unsigned n) {
-  S& s = state;
+  I8259State& s = state;
   const auto bit = static_cast<uint8_t>(1u << n);
   if (s.auto_eoi == 0)
     s.isr |= bit;
@@ -175,7 +176,7 @@ void I8259::write_icw1(uint8_t value) {
 }
 
 void I8259::write_data(uint8_t value) {
-  S& s = state;
+  I8259State& s = state;
   switch (s.init_state) {
     case 0:
       s.imr = value;
@@ -202,7 +203,7 @@ void I8259::write_ocw3(uint8_t value) {
 }
 
 void I8259::write_ocw2(uint8_t value) {
-  S& s = state;
+  I8259State& s = state;
   const unsigned level = value & 7u;
   const bool rotate = (value & 0x80) != 0;
   switch (value >> 5) {
@@ -233,9 +234,9 @@ void I8259::write_ocw2(uint8_t value) {
 }
 
 namespace {
-constexpr VMStateField kFields[] = {struct_field<&I8259::state>("state", kI8259StateVmState)};
-constexpr VMState kVmState{
-    .name = "i8259", .version = 1, .fields = kFields, .post_load = [](void* o, int) -> Result<> {
+constexpr VMStateField kI8259Fields[] = {struct_field<&I8259::state>("state", kI8259StateVmState)};
+constexpr VMState kI8259VmState{
+    .name = "i8259", .version = 1, .fields = kI8259Fields, .post_load = [](void* o, int) -> Result<> {
       const auto& pic = *static_cast<const I8259*>(o);
       pic.output.set(pic.asserted() ? 1 : 0);
       return {};
@@ -243,7 +244,7 @@ constexpr VMState kVmState{
 }  // namespace
 
 const VMState* I8259::vmstate() const {
-  return &kVmState;
+  return &kI8259VmState;
 }
 
 }  // namespace rhea

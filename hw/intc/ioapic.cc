@@ -13,11 +13,11 @@ constexpr uint64_t kLogical = 1 << 11, kDeliveryStatus = 1 << 12, kRemoteIrr = 1
                    kHighDefined = 0xff00'0000;
 constexpr uint8_t kFirstVersionWithEoi = 0x20;
 
-constexpr PropertyInfo kProperties[] = {prop<&Ioapic::version>("version")};
+constexpr PropertyInfo kIoapicProperties[] = {prop<&Ioapic::version>("version")};
 
-using S = IoapicState;
-constexpr VMStateField kStateFields[] = {field<&S::id>("id"), field<&S::ioregsel>("ioregsel"), padding(8, 2),
-                                         field<&S::irr>("irr", 2), field<&S::redirection>("ioredtbl")};
+constexpr VMStateField kIoapicStateFields[] = {
+    field<&IoapicState::id>("id"), field<&IoapicState::ioregsel>("ioregsel"), padding(8, 2),
+    field<&IoapicState::irr>("irr", 2), field<&IoapicState::redirection>("ioredtbl")};
 
 MsiMessage message_of(uint64_t entry) {
   constexpr uint64_t kLocalApics = 0xfee0'0000;
@@ -32,9 +32,9 @@ MsiMessage message_of(uint64_t entry) {
 constexpr VMState kIoapicStateVmState{.name = "ioapic",
                                       .version = 3,
                                       .minimum_version = 1,
-                                      .fields = kStateFields,
+                                      .fields = kIoapicStateFields,
                                       .post_load = [](void* o, int version) -> Result<> {
-                                        auto& s = *static_cast<S*>(o);
+                                        auto& s = *static_cast<IoapicState*>(o);
                                         if (version < 2) s.irr = 0;
                                         s.id &= 0x0f;
                                         s.irr &= (1u << kPins) - 1;
@@ -48,7 +48,7 @@ constexpr TypeInfo Ioapic::kType{
     .name = "ioapic",
     .parent = &kIoapicCommonType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<Ioapic>(); },
-    .properties = kProperties,
+    .properties = kIoapicProperties,
     .description = "I/O interrupt controller"};
 
 Result<> Ioapic::do_realize() {
@@ -175,30 +175,31 @@ void Ioapic::write_entry(unsigned index, uint32_t value) {
 }
 
 namespace {
-constexpr VMStateField kFields[] = {
+constexpr VMStateField kIoapicFields[] = {
     {.name = "state",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
-           vmstate_save(kIoapicStateVmState, const_cast<S*>(&static_cast<const Ioapic*>(o)->state), out);
+           vmstate_save(kIoapicStateVmState, const_cast<IoapicState*>(&static_cast<const Ioapic*>(o)->state),
+                        out);
          },
      .load =
          [](void* o, StateReader& in, const VMStateField&, int version) {
            return vmstate_load(kIoapicStateVmState, &static_cast<Ioapic*>(o)->state, in, version);
          },
      .nested = &kIoapicStateVmState}};
-constexpr VMState kVmState{.name = "ioapic",
-                           .version = 3,
-                           .minimum_version = 1,
-                           .fields = kFields,
-                           .post_load = [](void* o, int) -> Result<> {
-                             const auto& chip = *static_cast<const Ioapic*>(o);
-                             if (chip.on_table_change) chip.on_table_change();
-                             return {};
-                           }};
+constexpr VMState kIoapicVmState{.name = "ioapic",
+                                 .version = 3,
+                                 .minimum_version = 1,
+                                 .fields = kIoapicFields,
+                                 .post_load = [](void* o, int) -> Result<> {
+                                   const auto& chip = *static_cast<const Ioapic*>(o);
+                                   if (chip.on_table_change) chip.on_table_change();
+                                   return {};
+                                 }};
 }  // namespace
 
 const VMState* Ioapic::vmstate() const {
-  return &kVmState;
+  return &kIoapicVmState;
 }
 
 }  // namespace rhea

@@ -25,7 +25,7 @@ void store_bytes(std::array<uint8_t, N>& to, uint64_t offset, uint64_t value, un
   std::memcpy(&to[offset], &value, std::min<size_t>(bytes, N - offset));
 }
 
-constexpr VMState kVmState{.name = "pc-testdev", .unmigratable = "its memory is a test's own"};
+constexpr VMState kPcTestdevVmState{.name = "pc-testdev", .unmigratable = "its memory is a test's own"};
 }  // namespace
 
 constexpr TypeInfo PcTestdev::kType{
@@ -81,7 +81,7 @@ void PcTestdev::memory_write(uint64_t offset, uint64_t value, unsigned size) {
 }
 
 const VMState* PcTestdev::vmstate() const {
-  return &kVmState;
+  return &kPcTestdevVmState;
 }
 
 }  // namespace rhea

@@ -10,11 +10,12 @@ constexpr uint8_t kFastReset = 0x01, kA20 = 0x02;
 constexpr VMStateField kStateFields[] = {field<&Port92State::outport>("outport")};
 constexpr VMState kState{.name = "port92", .fields = kStateFields};
 constexpr VMStateField kFields[] = {struct_field<&Port92::state>("state", kState)};
-constexpr VMState kVmState{.name = "port92", .fields = kFields, .post_load = [](void* o, int) -> Result<> {
-                             auto& port = *static_cast<Port92*>(o);
-                             if (port.on_a20) port.on_a20((port.state.outport & kA20) != 0);
-                             return {};
-                           }};
+constexpr VMState kPort92VmState{
+    .name = "port92", .fields = kFields, .post_load = [](void* o, int) -> Result<> {
+      auto& port = *static_cast<Port92*>(o);
+      if (port.on_a20) port.on_a20((port.state.outport & kA20) != 0);
+      return {};
+    }};
 }  // namespace
 
 constexpr TypeInfo Port92::kType{
@@ -34,7 +35,7 @@ void Port92::io_write(uint64_t, uint64_t value, unsigned) {
 }
 
 const VMState* Port92::vmstate() const {
-  return &kVmState;
+  return &kPort92VmState;
 }
 
 }  // namespace rhea

@@ -29,16 +29,16 @@ int64_t offset_for(uint64_t counter, int64_t now_ns) {
   return static_cast<int64_t>(counter * kTickNs - static_cast<uint64_t>(now_ns));
 }
 
-constexpr PropertyInfo kProperties[] = {prop<&Hpet::timers>("timers"), prop<&Hpet::msi>("msi", "on/off"),
-                                        prop<&Hpet::intcap>("hpet-intcap"),
-                                        prop<&Hpet::offset_saved>("hpet-offset-saved")};
+constexpr PropertyInfo kHpetProperties[] = {prop<&Hpet::timers>("timers"), prop<&Hpet::msi>("msi", "on/off"),
+                                            prop<&Hpet::intcap>("hpet-intcap"),
+                                            prop<&Hpet::offset_saved>("hpet-offset-saved")};
 
 }  // namespace
 
 constexpr TypeInfo Hpet::kType{.name = "hpet",
                                .parent = &Device::kSysBusType,
                                .create = []() -> std::shared_ptr<Object> { return std::make_shared<Hpet>(); },
-                               .properties = kProperties};
+                               .properties = kHpetProperties};
 
 Hpet::Hpet() {
   for (unsigned n = 0; n < state.timers.size(); ++n) state.timers[n].number = static_cast<uint8_t>(n);
@@ -307,7 +307,6 @@ void Hpet::write_comparator(HpetTimerState& t, uint64_t value, uint64_t written)
 // --- saved state
 
 namespace {
-using S = HpetState;
 using T = HpetTimerState;
 constexpr VMStateField kTimerFields[] = {field<&T::number>("tn"),
                                          field<&T::config>("config"),
@@ -318,10 +317,10 @@ constexpr VMStateField kTimerFields[] = {field<&T::number>("tn"),
                                          field<&T::deadline_ns>("qemu_timer")};
 constexpr VMState kTimer{.name = "hpet_timer", .version = 1, .fields = kTimerFields};
 
-const S& state_of(const void* o) {
+const HpetState& state_of(const void* o) {
   return static_cast<const Hpet*>(o)->state;
 }
-S& state_of(void* o) {
+HpetState& state_of(void* o) {
   return static_cast<Hpet*>(o)->state;
 }
 template <auto Member>
@@ -336,33 +335,33 @@ constexpr VMStateField state_field(const char* name, int since_version = 0) {
           .since_version = since_version};
 }
 
-constexpr VMStateField kRtcFields[] = {state_field<&S::rtc_level>("rtc_irq_level")};
+constexpr VMStateField kRtcFields[] = {state_field<&HpetState::rtc_level>("rtc_irq_level")};
 constexpr VMState kRtc{
     .name = "hpet/rtc_irq_level", .version = 1, .fields = kRtcFields, .needed = [](const void* o) {
       return state_of(o).rtc_level != 0;
     }};
-constexpr VMStateField kOffsetFields[] = {state_field<&S::offset_ns>("hpet_offset")};
+constexpr VMStateField kOffsetFields[] = {state_field<&HpetState::offset_ns>("hpet_offset")};
 constexpr VMState kOffset{
     .name = "hpet/offset", .version = 1, .fields = kOffsetFields, .needed = [](const void* o) {
       return (state_of(o).config & 1) != 0 && static_cast<const Hpet*>(o)->offset_saved;
     }};
 constexpr const VMState* kSubsections[] = {&kRtc, &kOffset};
 constexpr int64_t kNoOffset = INT64_MIN;
-constexpr VMStateField kFields[] = {
-    state_field<&S::config>("config"),
-    state_field<&S::status>("isr"),
-    state_field<&S::counter>("hpet_counter"),
-    state_field<&S::timers_sent>("num_timers", 2),
+constexpr VMStateField kHpetFields[] = {
+    state_field<&HpetState::config>("config"),
+    state_field<&HpetState::status>("isr"),
+    state_field<&HpetState::counter>("hpet_counter"),
+    state_field<&HpetState::timers_sent>("num_timers", 2),
     {.name = "timer",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
-           const S& s = state_of(o);
+           const HpetState& s = state_of(o);
            for (unsigned n = 0; n < s.timers_sent; ++n)
              vmstate_save(kTimer, const_cast<T*>(&s.timers[n]), out);
          },
      .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
-       S& s = state_of(o);
-       if (s.timers_sent < S::kMinTimers || s.timers_sent > S::kMaxTimers)
+       HpetState& s = state_of(o);
+       if (s.timers_sent < HpetState::kMinTimers || s.timers_sent > HpetState::kMaxTimers)
          return fail(EINVAL, "Invalid number of timers: ", s.timers_sent);
        for (unsigned n = 0; n < s.timers_sent; ++n) TRY(vmstate_load(kTimer, &s.timers[n], in, 1));
        return {};
@@ -399,14 +398,14 @@ Result<> Hpet::after_load(void* object, int) {
 const VMState Hpet::kVmState{.name = "hpet",
                              .version = 2,
                              .minimum_version = 1,
-                             .fields = kFields,
+                             .fields = kHpetFields,
                              .subsections = kSubsections,
                              .pre_save = before_save,
                              .pre_load = [](void* o) -> Result<> {
-                               S& s = state_of(o);
+                               HpetState& s = state_of(o);
                                s.rtc_level = 0;
                                s.offset_ns = kNoOffset;
-                               s.timers_sent = S::kMinTimers;
+                               s.timers_sent = HpetState::kMinTimers;
                                return {};
                              },
                              .post_load = after_load};

@@ -10,7 +10,7 @@ constexpr int64_t kMinIntervalNs = 50'000;
 // Ticks that were missed by more than this are not made up for.
 constexpr int64_t kMaxLateNs = 1'000'000'000;
 
-constexpr PropertyInfo kProperties[] = {prop<&I8254::iobase>("iobase")};
+constexpr PropertyInfo kI8254Properties[] = {prop<&I8254::iobase>("iobase")};
 }  // namespace
 
 constexpr TypeInfo PitCommon::kType{.name = "pit-common", .parent = &IsaDevice::kType};
@@ -18,7 +18,7 @@ constexpr TypeInfo I8254::kType{
     .name = "isa-pit",
     .parent = &PitCommon::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<I8254>(); },
-    .properties = kProperties,
+    .properties = kI8254Properties,
     .description = "interval timer"};
 
 CoResult<> I8254::co_prepare(DeviceContext& context) {
@@ -143,7 +143,7 @@ constexpr VMStateField kChannelFields[] = {field<&C::count>("count"),
                                            field<&C::gate>("gate"),
                                            field<&C::count_load_time_ns>("count_load_time"),
                                            field<&C::next_transition_ns>("next_transition_time")};
-constexpr VMState kChannel{
+constexpr VMState kI8254Channel{
     .name = "pit channel", .version = 2, .fields = kChannelFields, .post_load = [](void* o, int) -> Result<> {
       const auto& c = *static_cast<const C*>(o);
       // 0 is what a counter has that no mode was set for.
@@ -153,19 +153,20 @@ constexpr VMState kChannel{
         return fail(EINVAL, "access mode is out of range");
       return {};
     }};
-constexpr VMStateField kFields[] = {
+constexpr VMStateField kI8254Fields[] = {
     field<&I8254::irq_disabled>("channels[0].irq_disabled", 3),
     {.name = "channels",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
            for (const PitChannel& c : static_cast<const I8254*>(o)->channels)
-             vmstate_save(kChannel, const_cast<C*>(&c.state), out);
+             vmstate_save(kI8254Channel, const_cast<C*>(&c.state), out);
          },
      .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
-       for (PitChannel& c : static_cast<I8254*>(o)->channels) TRY(vmstate_load(kChannel, &c.state, in, 2));
+       for (PitChannel& c : static_cast<I8254*>(o)->channels)
+         TRY(vmstate_load(kI8254Channel, &c.state, in, 2));
        return {};
      },
-     .nested = &kChannel,
+     .nested = &kI8254Channel,
      .since_version = 2},
     {.name = "channels[0].next_transition_time",
      .save =
@@ -182,7 +183,7 @@ constexpr VMStateField kFields[] = {
 constexpr VMState I8254::kVmState{.name = "i8254",
                                   .version = 3,
                                   .minimum_version = 2,
-                                  .fields = kFields,
+                                  .fields = kI8254Fields,
                                   .pre_save = before_save,
                                   .post_load = after_load};
 

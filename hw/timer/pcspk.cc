@@ -3,24 +3,24 @@
 namespace rhea {
 
 namespace {
-constexpr unsigned kChannel = 2;
+constexpr unsigned kPcspkChannel = 2;
 constexpr uint8_t kGate = 0x01, kData = 0x02, kRefresh = 0x10, kOutput = 0x20;
 
-constexpr PropertyInfo kProperties[] = {prop<&Pcspk::iobase>("iobase"), prop<&Pcspk::migrate>("migrate")};
+constexpr PropertyInfo kPcspkProperties[] = {prop<&Pcspk::iobase>("iobase"),
+                                             prop<&Pcspk::migrate>("migrate")};
 
-using S = PcspkState;
-constexpr VMStateField kStateFields[] = {field<&S::data_on>("data_on"),
-                                         field<&S::dummy_refresh_clock>("dummy_refresh_clock")};
+constexpr VMStateField kStateFields[] = {field<&PcspkState::data_on>("data_on"),
+                                         field<&PcspkState::dummy_refresh_clock>("dummy_refresh_clock")};
 constexpr VMState kState{.name = "pcspk", .version = 1, .fields = kStateFields};
-constexpr VMStateField kFields[] = {struct_field<&Pcspk::state>("state", kState)};
-constexpr VMState kVmState{.name = "pcspk", .version = 1, .fields = kFields};
+constexpr VMStateField kPcspkFields[] = {struct_field<&Pcspk::state>("state", kState)};
+constexpr VMState kVmState{.name = "pcspk", .version = 1, .fields = kPcspkFields};
 }  // namespace
 
 constexpr TypeInfo Pcspk::kType{
     .name = "isa-pcspk",
     .parent = &IsaDevice::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<Pcspk>(); },
-    .properties = kProperties,
+    .properties = kPcspkProperties,
     .description = "port 0x61: timer channel 2 and speaker switch"};
 
 Result<> Pcspk::do_realize() {
@@ -36,12 +36,12 @@ void Pcspk::reset() {
 
 uint64_t Pcspk::io_read(uint64_t, unsigned) {
   state.dummy_refresh_clock ^= 1;
-  return (pit->channel_gate(kChannel) ? kGate : 0) | (state.data_on != 0 ? kData : 0) |
-         (state.dummy_refresh_clock != 0 ? kRefresh : 0) | (pit->channel_output(kChannel) ? kOutput : 0);
+  return (pit->channel_gate(kPcspkChannel) ? kGate : 0) | (state.data_on != 0 ? kData : 0) |
+         (state.dummy_refresh_clock != 0 ? kRefresh : 0) | (pit->channel_output(kPcspkChannel) ? kOutput : 0);
 }
 
 void Pcspk::io_write(uint64_t, uint64_t value, unsigned) {
-  pit->set_channel_gate(kChannel, (value & kGate) != 0);
+  pit->set_channel_gate(kPcspkChannel, (value & kGate) != 0);
   state.data_on = value >> 1 & 1;
 }
 

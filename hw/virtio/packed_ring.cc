@@ -6,7 +6,7 @@ namespace rhea {
 namespace {
 
 constexpr uint16_t kAvailable = 1 << 7, kUsed = 1 << 15;
-enum EventFlags : uint16_t { kEnable = 0, kDisable = 1, kAtDescriptor = 2 };
+enum EventFlags : uint16_t { kEventsOn = 0, kEventsOff = 1, kAtDescriptor = 2 };
 
 class PackedRing final : public VirtRing {
  public:
@@ -104,7 +104,7 @@ Result<> PackedRing::set_notifications(bool on) {
     store<uint16_t>(kDevice, 0, wrapped(position_.next, position_.next_wrap));
     store<uint16_t>(kDevice, 2, kAtDescriptor);
   } else {
-    store<uint16_t>(kDevice, 2, on ? kEnable : kDisable);
+    store<uint16_t>(kDevice, 2, on ? kEventsOn : kEventsOff);
   }
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
   return {};
@@ -118,7 +118,7 @@ bool PackedRing::take_interrupt() {
   position_.signalled = position_.used;
   position_.signalled_valid = true;
   const auto flags = load<uint16_t>(kDriver, 2);
-  if (flags == kDisable) return false;
+  if (flags == kEventsOff) return false;
   if (flags != kAtDescriptor || !layout_.event_index) return true;
   // The slot asked for lies ahead of `used` in this round, or behind it in the last.
   const auto asked = load<uint16_t>(kDriver, 0);

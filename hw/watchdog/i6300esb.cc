@@ -8,14 +8,14 @@ namespace {
 // Configuration space, 16.1.
 constexpr unsigned kConfig = 0x60, kLock = 0x68;
 constexpr uint32_t kIntTypeMask = 0x03, kPrescaler = 0x04, kOutputOff = 0x20;
-constexpr uint8_t kLocked = 0x01, kEnable = 0x02, kFreeRun = 0x04;
+constexpr uint8_t kLocked = 0x01, kI6300esbEnable = 0x02, kFreeRun = 0x04;
 // Memory space, 16.2.
 constexpr uint64_t kPreload1 = 0x0, kPreload2 = 0x4, kReload = 0xc;
 constexpr uint64_t kUnlock1 = 0x80, kUnlock2 = 0x86;
 constexpr uint64_t kReloadNow = 0x100, kTimeout = 0x200;
 constexpr uint64_t kTimeoutOfLinux = 0x1000;  // what Linux's driver takes for that bit
 constexpr uint32_t kPreloadMask = 0xfffff;
-constexpr int64_t kPciHz = 33'000'000, kSecondNs = 1'000'000'000;
+constexpr int64_t kPciHz = 33'000'000, kI6300esbSecondNs = 1'000'000'000;
 
 using S = I6300EsbState;
 constexpr VMStateField kStateFields[] = {field<&S::reboot_enabled>("reboot_enabled"),
@@ -31,14 +31,14 @@ constexpr VMStateField kStateFields[] = {field<&S::reboot_enabled>("reboot_enabl
                                          field<&S::unlock>("unlock_state"),
                                          field<&S::timed_out>("previous_reboot_flag")};
 constexpr VMState kState{.name = "state", .fields = kStateFields};
-constexpr VMStateField kFields[] = {pci_device_field<I6300Esb>("dev"),
-                                    struct_field<&I6300Esb::state>("state", kState)};
+constexpr VMStateField kI6300esbFields[] = {pci_device_field<I6300Esb>("dev"),
+                                            struct_field<&I6300Esb::state>("state", kState)};
 }  // namespace
 
 constexpr VMState I6300Esb::kVmState{.name = "i6300esb_wdt",
                                      .version = 10000,
                                      .minimum_version = 1,
-                                     .fields = kFields,
+                                     .fields = kI6300esbFields,
                                      .pre_save =
                                          [](void* o) {
                                            auto& wdt = *static_cast<I6300Esb*>(o);
@@ -107,7 +107,7 @@ uint32_t I6300Esb::config_read(unsigned offset, unsigned size) {
            state.interrupt_type;
   if (offset == kLock && size == 1)
     return (state.free_run != 0 ? kFreeRun : 0u) | (state.locked != 0 ? kLocked : 0u) |
-           (state.enabled != 0 ? kEnable : 0u);
+           (state.enabled != 0 ? kI6300esbEnable : 0u);
   return PciDevice::config_read(offset, size);
 }
 
@@ -127,7 +127,7 @@ void I6300Esb::lock_written(uint8_t value) {
   if (state.locked != 0) return;
   state.locked = (value & kLocked) != 0;
   state.free_run = (value & kFreeRun) != 0;
-  const bool was_enabled = std::exchange(state.enabled, (value & kEnable) != 0) != 0;
+  const bool was_enabled = std::exchange(state.enabled, (value & kI6300esbEnable) != 0) != 0;
   if (state.enabled == 0)
     stop();
   else if (!was_enabled)
@@ -176,7 +176,7 @@ void I6300Esb::start_stage(uint32_t stage) {
   // 16.2.1: the counter's low bits are those of the prescaler, in PCI clocks.
   const int64_t clocks = int64_t{stage == 1 ? state.preload1 : state.preload2}
                          << (state.fast_clock != 0 ? 5 : 15);
-  timer_->arm_in(static_cast<int64_t>(static_cast<__int128>(clocks) * kSecondNs / kPciHz));
+  timer_->arm_in(static_cast<int64_t>(static_cast<__int128>(clocks) * kI6300esbSecondNs / kPciHz));
 }
 
 /// Stage 1's interrupt has no line on this board.

@@ -6,20 +6,20 @@ namespace rhea {
 
 namespace {
 constexpr uint16_t kDisablePort = 0x441;
-constexpr uint64_t kEnable = 2;  // port 0x443
-constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr uint64_t kIb700Enable = 2;  // port 0x443
+constexpr int64_t kIb700SecondNs = 1'000'000'000;
 
 /// "Watchdog Timer Configuration": each value less than 15 adds two seconds.
 constexpr int64_t timeout_ns(uint64_t value) {
-  return static_cast<int64_t>(15 - (value & 0x0f)) * 2 * kSecondNs;
+  return static_cast<int64_t>(15 - (value & 0x0f)) * 2 * kIb700SecondNs;
 }
 
-constexpr VMStateField kFields[] = {field<&Ib700::deadline_ns>("timer")};
+constexpr VMStateField kIb700Fields[] = {field<&Ib700::deadline_ns>("timer")};
 }  // namespace
 
 constexpr VMState Ib700::kVmState{.name = "ib700_wdt",
                                   .version = 0,
-                                  .fields = kFields,
+                                  .fields = kIb700Fields,
                                   .pre_save =
                                       [](void* o) {
                                         auto& wdt = *static_cast<Ib700*>(o);
@@ -63,7 +63,7 @@ void Ib700::reset() {
 void Ib700::io_write(uint64_t offset, uint64_t value, unsigned) {
   if (offset == 0)
     timer_->cancel();
-  else if (offset == kEnable)
+  else if (offset == kIb700Enable)
     timer_->arm_in(timeout_ns(value));
 }
 

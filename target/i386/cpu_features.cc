@@ -32,12 +32,12 @@ constexpr FeatureWordInfo not_automatic(FeatureWordInfo info, uint64_t bits) {
 }
 
 using enum CpuidRegister;
-constexpr uint64_t kInvtsc = 1u << 8, kTopoext = 1u << 22, kLbrFormat = 0x3f;
+constexpr uint64_t kInvtsc = 1u << 8, kCpuFeaturesTopoext = 1u << 22, kLbrFormat = 0x3f;
 
 /// In the order of FeatureWord.
 constexpr FeatureWordInfo kWords[kFeatureWords] = {
     leaf(1, kEdx), leaf(1, kEcx), subleaf(7, 0, kEbx), subleaf(7, 0, kEcx), subleaf(7, 0, kEdx),
-    subleaf(7, 1, kEax), leaf(0x80000001, kEdx), not_automatic(leaf(0x80000001, kEcx), kTopoext),
+    subleaf(7, 1, kEax), leaf(0x80000001, kEdx), not_automatic(leaf(0x80000001, kEcx), kCpuFeaturesTopoext),
     unmigratable(leaf(0x80000007, kEdx), kInvtsc), leaf(0x80000008, kEbx), leaf(0xc0000001, kEdx),
     leaf(0x40000001, kEax), not_automatic(leaf(0x40000001, kEdx), kAll32), leaf(0x8000000a, kEdx),
     subleaf(0xd, 1, kEax), leaf(6, kEax), subleaf(0xd, 0, kEax), subleaf(0xd, 0, kEdx),

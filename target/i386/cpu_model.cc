@@ -10,11 +10,11 @@ namespace rhea {
 
 namespace {
 
-constexpr const char* kAmd = "AuthenticAMD";
+constexpr const char* kCpuModelAmd = "AuthenticAMD";
 constexpr const char* kMaxModelId = "QEMU TCG CPU version 2.5+";
 constexpr const char* kByMachine = "(alias configured by machine type)";
 
-unsigned width(unsigned count) {
+unsigned cpu_model_width(unsigned count) {
   return static_cast<unsigned>(std::bit_width(count - 1));
 }
 
@@ -118,7 +118,7 @@ X86CpuModel special_model(const char* name, CpuModelKind kind, const char* descr
   info.description = description;
   info.kind = kind;
   if (kind == CpuModelKind::kBase) return info;
-  info.vendor = kAmd;
+  info.vendor = kCpuModelAmd;
   info.family = 15;
   info.model = 107;
   info.stepping = 1;
@@ -220,9 +220,9 @@ CpuPlace cpu_place(const CpuTopology& t, unsigned index) {
   place.die = index / (t.threads * t.cores) % t.dies;
   place.socket = index / (t.threads * t.cores * t.dies);
   uint32_t id = place.socket;
-  id = id << width(t.dies) | place.die;
-  id = id << width(t.cores) | place.core;
-  place.apic_id = id << width(t.threads) | place.thread;
+  id = id << cpu_model_width(t.dies) | place.die;
+  id = id << cpu_model_width(t.cores) | place.core;
+  place.apic_id = id << cpu_model_width(t.threads) | place.thread;
   return place;
 }
 

@@ -8,7 +8,7 @@ namespace rhea {
 namespace {
 
 constexpr const char* kIntel = "GenuineIntel";
-constexpr const char* kAmd = "AuthenticAMD";
+constexpr const char* kCpuModelDataAmd = "AuthenticAMD";
 constexpr const char* kHygon = "HygonGenuine";
 
 // clang-format off
@@ -26,7 +26,7 @@ constexpr CpuModelData kModels[] = {
     {"pentium3", "pentium2", kIntel, 6, 7, 3, 0x3, 0x0, 0x0,
      "",
      "sse"},
-    {"athlon", "pentium3", kAmd, 6, 2, 3, 0x2, 0x80000008, 0x0,
+    {"athlon", "pentium3", kCpuModelDataAmd, 6, 2, 3, 0x2, 0x80000008, 0x0,
      "QEMU Virtual CPU version 2.5+",
      "sse2 mmxext 3dnowext 3dnow"},
     {"coreduo", nullptr, kIntel, 6, 14, 8, 0xa, 0x80000008, 0x0,
@@ -45,7 +45,7 @@ constexpr CpuModelData kModels[] = {
     {"kvm32", "coreduo", kIntel, 15, 6, 1, 0x5, 0x80000008, 0x0,
      "Common 32-bit KVM processor",
      "pse36 -acpi -ss -monitor -nx"},
-    {"qemu64", "qemu32", kAmd, 15, 107, 1, 0xd, 0x8000000a, 0x0,
+    {"qemu64", "qemu32", kCpuModelDataAmd, 15, 107, 1, 0xd, 0x8000000a, 0x0,
      "QEMU Virtual CPU version 2.5+",
      "mtrr mca pse36 clflush cx16 syscall nx lm lahf-lm svm"},
     {"kvm64", "kvm32", kIntel, 15, 6, 1, 0xd, 0x80000008, 0x0,
@@ -56,7 +56,7 @@ constexpr CpuModelData kModels[] = {
      "Intel(R) Core(TM)2 Duo CPU     T7700  @ 2.40GHz",
      "acpi ss monitor ssse3 lahf-lm vmx-vnmi vmx-vnmi-pending vmx-msr-bitmap vmx-secondary-ctls "
      "vmx-apicv-xapic vmx-ins-outs"},
-    {"phenom", "qemu64", kAmd, 16, 2, 3, 0x5, 0x8000001a, 0x0,
+    {"phenom", "qemu64", kCpuModelDataAmd, 16, 2, 3, 0x5, 0x8000001a, 0x0,
      "AMD Phenom(tm) 9550 Quad-Core Processor",
      "vme monitor popcnt mmxext fxsr-opt pdpe1gb rdtscp 3dnowext 3dnow abm sse4a npt"},
     {"Conroe", "core2duo", kIntel, 6, 15, 3, 0xa, 0x80000008, 0x0,
@@ -125,33 +125,33 @@ constexpr CpuModelData kModels[] = {
      "Intel Atom Processor (SnowRidge)",
      "clwb umip gfni cldemote movdiri movdir64b core-capability split-lock-detect -rdctl-no "
      "-skip-l1dfl-vmentry"},
-    {"Opteron_G1", "qemu64", kAmd, 15, 6, 1, 0x5, 0x80000008, 0x0,
+    {"Opteron_G1", "qemu64", kCpuModelDataAmd, 15, 6, 1, 0x5, 0x80000008, 0x0,
      "AMD Opteron 240 (Gen 1 Class Opteron)",
      "vme -cx16 -lahf-lm -svm"},
-    {"Opteron_G2", "qemu64", kAmd, 15, 6, 1, 0x5, 0x80000008, 0x0,
+    {"Opteron_G2", "qemu64", kCpuModelDataAmd, 15, 6, 1, 0x5, 0x80000008, 0x0,
      "AMD Opteron 22xx (Gen 2 Class Opteron)",
      "vme"},
-    {"Opteron_G3", "Opteron_G2", kAmd, 16, 2, 3, 0x5, 0x80000008, 0x0,
+    {"Opteron_G3", "Opteron_G2", kCpuModelDataAmd, 16, 2, 3, 0x5, 0x80000008, 0x0,
      "AMD Opteron 23xx (Gen 3 Class Opteron)",
      "monitor popcnt rdtscp abm sse4a misalignsse"},
-    {"Opteron_G4", "Opteron_G3", kAmd, 21, 1, 2, 0xd, 0x8000001a, 0x0,
+    {"Opteron_G4", "Opteron_G3", kCpuModelDataAmd, 21, 1, 2, 0xd, 0x8000001a, 0x0,
      "AMD Opteron 62xx class CPU",
      "pclmulqdq ssse3 sse4.1 sse4.2 aes xsave avx pdpe1gb 3dnowprefetch xop fma4 npt nrip-save "
      "-monitor"},
-    {"Opteron_G5", "Opteron_G4", kAmd, 21, 2, 0, 0xd, 0x8000001a, 0x0,
+    {"Opteron_G5", "Opteron_G4", kCpuModelDataAmd, 21, 2, 0, 0xd, 0x8000001a, 0x0,
      "AMD Opteron 63xx class CPU",
      "fma f16c tbm"},
-    {"EPYC", "Opteron_G5", kAmd, 23, 1, 2, 0xd, 0x8000001e, 0x0,
+    {"EPYC", "Opteron_G5", kCpuModelDataAmd, 23, 1, 2, 0xd, 0x8000001e, 0x0,
      "AMD EPYC Processor",
      "monitor movbe rdrand fsgsbase bmi1 avx2 smep bmi2 rdseed adx smap clflushopt sha-ni mmxext "
      "fxsr-opt cr8legacy osvw topoext xsaveopt xsavec xgetbv1 arat -xop -fma4 -tbm"},
     {"Dhyana", "EPYC", kHygon, 24, 0, 1, 0xd, 0x8000001e, 0x0,
      "Hygon Dhyana Processor",
      "ibpb -pclmulqdq -aes -sha-ni"},
-    {"EPYC-Rome", "EPYC", kAmd, 23, 49, 0, 0xd, 0x8000001e, 0x0,
+    {"EPYC-Rome", "EPYC", kCpuModelDataAmd, 23, 49, 0, 0xd, 0x8000001e, 0x0,
      "AMD EPYC-Rome Processor",
      "clwb umip rdpid perfctr-core clzero xsaveerptr wbnoinvd ibpb amd-stibp xsaves"},
-    {"EPYC-Milan", "EPYC-Rome", kAmd, 25, 1, 1, 0xd, 0x8000001e, 0x0,
+    {"EPYC-Milan", "EPYC-Rome", kCpuModelDataAmd, 25, 1, 1, 0xd, 0x8000001e, 0x0,
      "AMD EPYC-Milan Processor",
      "pcid erms invpcid pku fsrm ibrs amd-ssbd svme-addr-chk"},};
 

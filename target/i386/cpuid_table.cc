@@ -11,19 +11,19 @@ namespace {
 
 constexpr uint32_t kHypervisorBase = 0x40000000, kExtendedBase = 0x80000000;
 constexpr uint32_t kHtt = 1u << 28;
-constexpr uint32_t kXsaveBit = 1u << 26, kTopoext = 1u << 22;
+constexpr uint32_t kXsaveBit = 1u << 26, kCpuidTableTopoext = 1u << 22;
 
-unsigned width(unsigned count) {
+unsigned cpuid_table_width(unsigned count) {
   return static_cast<unsigned>(std::bit_width(count - 1));
 }
 
 /// What XCR0 may hold, by component, and which feature brings it (SDM 1, 13.1).
-struct XsaveComponent {
+struct CpuidTableXsaveComponent {
   unsigned bit;
   FeatureWord word;
   unsigned feature;
 };
-constexpr XsaveComponent kComponents[] = {
+constexpr CpuidTableXsaveComponent kCpuidTableComponents[] = {
     {0, FeatureWord::k1Edx, 0},   {1, FeatureWord::k1Edx, 25}, {2, FeatureWord::k1Ecx, 28},
     {3, FeatureWord::k7Ebx, 14},  {4, FeatureWord::k7Ebx, 14}, {5, FeatureWord::k7Ebx, 16},
     {6, FeatureWord::k7Ebx, 16},  {7, FeatureWord::k7Ebx, 16}, {9, FeatureWord::k7Ecx, 3},
@@ -122,8 +122,8 @@ class TableBuilder {
     for (const Cache& cache : kCaches) {
       unsigned sharing = cache.per_core ? c_.topology.threads : threads_per_socket();
       CpuidLeaf& leaf = add(function, index++);
-      leaf.eax = cache.type | cache.level << 5 | 1u << 8 | ((1u << width(sharing)) - 1) << 14;
-      if (!amd) leaf.eax |= ((1u << width(c_.topology.cores * c_.topology.dies)) - 1) << 26;
+      leaf.eax = cache.type | cache.level << 5 | 1u << 8 | ((1u << cpuid_table_width(sharing)) - 1) << 14;
+      if (!amd) leaf.eax |= ((1u << cpuid_table_width(c_.topology.cores * c_.topology.dies)) - 1) << 26;
       leaf.ebx = 63 | (cache.ways - 1) << 22;
       leaf.ecx = cache.sets - 1;
       leaf.edx = cache.level == 3 ? 2 : 0;  // an inclusive last level
@@ -132,14 +132,14 @@ class TableBuilder {
   }
 
   void topology() {
-    unsigned thread_bits = width(c_.topology.threads);
+    unsigned thread_bits = cpuid_table_width(c_.topology.threads);
     CpuidLeaf& threads = add(0xb, 0);
     threads.eax = thread_bits;
     threads.ebx = c_.topology.threads;
     threads.ecx = 1 << 8;
     threads.edx = c_.place.apic_id;
     CpuidLeaf& cores = add(0xb, 1);
-    cores.eax = thread_bits + width(c_.topology.cores) + width(c_.topology.dies);
+    cores.eax = thread_bits + cpuid_table_width(c_.topology.cores) + cpuid_table_width(c_.topology.dies);
     cores.ebx = threads_per_socket();
     cores.ecx = 2 << 8 | 1;
     cores.edx = c_.place.apic_id;
@@ -154,7 +154,7 @@ class TableBuilder {
       return;
     }
     uint64_t mask = 0;
-    for (const XsaveComponent& x : kComponents)
+    for (const CpuidTableXsaveComponent& x : kCpuidTableComponents)
       if (word(x.word) >> x.feature & 1) mask |= uint64_t{1} << x.bit;
     if (const CpuidLeaf* host = find_cpuid(*c_.supported, 0xd, 0))
       mask &= host->eax | uint64_t{host->edx} << 32;
@@ -205,7 +205,8 @@ class TableBuilder {
     if (c_.xlevel >= kExtendedBase + 7) add(kExtendedBase + 7).edx = word(FeatureWord::k80000007Edx);
     if (c_.xlevel >= kExtendedBase + 8) addresses();
     if (c_.xlevel >= kExtendedBase + 0xa && word(FeatureWord::k80000001Ecx) & 4) svm();
-    if (c_.xlevel >= kExtendedBase + 0x1e && word(FeatureWord::k80000001Ecx) & kTopoext) amd_topology();
+    if (c_.xlevel >= kExtendedBase + 0x1e && word(FeatureWord::k80000001Ecx) & kCpuidTableTopoext)
+      amd_topology();
   }
 
   void amd_caches() {
@@ -225,7 +226,7 @@ class TableBuilder {
     leaf.eax = long_mode ? c_.phys_bits | (la57 ? 57u : 48u) << 8 : std::min(c_.phys_bits, 36u);
     leaf.ebx = word(FeatureWord::k80000008Ebx);
     if (threads_per_socket() > 1)
-      leaf.ecx = width(threads_per_socket()) << 12 | (std::min(threads_per_socket(), 256u) - 1);
+      leaf.ecx = cpuid_table_width(threads_per_socket()) << 12 | (std::min(threads_per_socket(), 256u) - 1);
   }
 
   void svm() {

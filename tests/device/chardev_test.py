@@ -13,7 +13,7 @@ from pyutil import runner  # noqa: E402
 from pyutil.deadline import Deadline  # noqa: E402
 from pyutil.emulator import emulator_path  # noqa: E402
 
-BASE = ["-machine", "none", "-nodefaults", "-display", "none"]
+BASE = ["-machine", "none", "-accel", "qtest", "-nodefaults", "-display", "none"]
 
 
 class RunTime(MachineTest):

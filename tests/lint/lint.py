@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import py_compile
+import re
 import shlex
 import shutil
 import subprocess
@@ -95,10 +96,20 @@ def compile_commands():
         entries = json.load(file)
     commands = {}
     for entry in entries:
-        source = os.path.relpath(os.path.join(entry["directory"], entry["file"]), ROOT)
-        if source.endswith(".cc"):
-            commands[source] = plain_flags(shlex.split(entry["command"]))
+        flags = plain_flags(shlex.split(entry["command"]))
+        for path in parts_of(os.path.join(entry["directory"], entry["file"])):
+            source = os.path.relpath(path, ROOT)
+            if source.endswith(".cc"):
+                commands[source] = flags
     return commands
+
+
+def parts_of(path):
+    """The files a unity file stands for, or the file itself."""
+    if "-unity" not in os.path.basename(path) or not os.path.exists(path):
+        return [path]
+    with open(path, encoding="utf-8") as file:
+        return [os.path.join(os.path.dirname(path), name) for name in re.findall(r'^#include\s*[<"]([^>"]+)[>"]', file.read(), re.M)]
 
 
 def plain_flags(words):

@@ -187,7 +187,7 @@ def _run_gtest(totals, test, limit):
         report = os.path.join(folder, "report.json")
         env = dict(test["env"]) if isinstance(test["env"], dict) else {}
         status, output = run_bounded(test["cmd"] + [f"--gtest_output=json:{report}"], limit, env)
-        cases = _read_report(report)
+        cases = _read_report(report, _skip_reasons(output))
     failed = totals.counts["FAIL"]
     for name, word, reason in cases:
         totals.add(word, f"{test['name']}:{name}".replace(":", "."), reason)
@@ -201,7 +201,20 @@ def _run_gtest(totals, test, limit):
         print(f"# {test['name']}: {len(cases)} cases, {time.monotonic() - start:.1f} s", flush=True)
 
 
-def _read_report(path):
+def _skip_reasons(output):
+    """{case: why it was skipped}: GoogleTest prints the reason, but its report leaves it out."""
+    reasons, text = {}, []
+    for line in output:
+        if line.startswith("[  SKIPPED ] ") and text:
+            reasons[line.split()[3]] = " ".join(text)
+        if line.startswith("["):
+            text = []
+        elif not line.endswith(": Skipped"):
+            text.append(line)
+    return reasons
+
+
+def _read_report(path, reasons):
     """(name, PASS|FAIL|SKIP, reason) of each case GoogleTest wrote down."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -215,8 +228,7 @@ def _read_report(path):
             if case.get("failures"):
                 cases.append((name, "FAIL", " ".join(case["failures"][0]["failure"].split())[:300]))
             elif case.get("result") == "SKIPPED":
-                text = case.get("skipped", [{}])[0].get("message", "") if case.get("skipped") else ""
-                cases.append((name, "SKIP", " ".join(text.split())[:300] or "the test says so"))
+                cases.append((name, "SKIP", reasons.get(name, "the test says so")[:300]))
             elif case.get("status") == "RUN":
                 cases.append((name, "PASS", ""))
     return cases

@@ -10,7 +10,7 @@ namespace rhea::img {
 namespace {
 
 // What scripts tell the outcomes apart by.
-constexpr int kClean = 0, kFailed = 1, kCorrupt = 2, kLeaks = 3, kUnsupported = 63;
+constexpr int kClean = 0, kCheckFailed = 1, kCorrupt = 2, kLeaks = 3, kUnsupported = 63;
 
 Json to_json(const CheckResult& r, const std::string& filename, std::string_view format) {
   Json out = Json::object();
@@ -106,7 +106,7 @@ int cmd_check(Tool& tool, int argc, char** argv) {
       }
       case kOutput: {
         const std::optional<bool> o = parse_output(options.value());
-        if (!o) return kFailed;
+        if (!o) return kCheckFailed;
         json = *o;
         break;
       }
@@ -156,7 +156,7 @@ int cmd_check(Tool& tool, int argc, char** argv) {
     print(r, quiet);
     print_totals(r, quiet);
   }
-  if (r.check_errors != 0) return kFailed;
+  if (r.check_errors != 0) return kCheckFailed;
   if (r.corruptions != 0) return kCorrupt;
   return r.leaks != 0 ? kLeaks : kClean;
 }

@@ -12,8 +12,8 @@ namespace rhea::img {
 
 namespace {
 
-constexpr int kSame = 0, kDifferent = 1, kFailed = 2;
-constexpr uint64_t kStep = 2u << 20;
+constexpr int kSame = 0, kDifferent = 1, kCompareFailed = 2;
+constexpr uint64_t kCompareStep = 2u << 20;
 
 /// What the whole chain says about a run.
 struct Run {
@@ -22,7 +22,7 @@ struct Run {
   bool allocated = false;
 };
 
-CoResult<Run> co_look(BlockDriverState& top, ByteRange range) {
+CoResult<Run> compare_co_look(BlockDriverState& top, ByteRange range) {
   BlockDriverState* node = &top;
   for (;;) {
     const BlockStatus s = co_await or_return(co_await co_node_block_status(*node, range));
@@ -41,14 +41,15 @@ CoResult<> co_read(BlockBackend& disk, ByteRange range, std::vector<uint8_t>& in
 class Comparison {
  public:
   Comparison(Tool& tool, ToolImage& a, ToolImage& b, bool strict, bool quiet)
-      : tool_(tool), a_(a), b_(b), strict_(strict), quiet_(quiet), of_a_(kStep), of_b_(kStep) {}
+      : tool_(tool), a_(a), b_(b), strict_(strict), quiet_(quiet), of_a_(kCompareStep), of_b_(kCompareStep) {}
 
   /// Exit status; `differs_at` if there is one place to name.
   int run(Progress& progress) {
     const uint64_t shared = std::min(a_.bytes(), b_.bytes()), all = std::max(a_.bytes(), b_.bytes());
     for (uint64_t at = 0; at < shared;) {
-      ByteRange range(at, std::min(kStep, shared - at));
-      Result<Run> first = tool_.run(co_look(a_.node(), range)), second = tool_.run(co_look(b_.node(), range));
+      ByteRange range(at, std::min(kCompareStep, shared - at));
+      Result<Run> first = tool_.run(compare_co_look(a_.node(), range)),
+                  second = tool_.run(compare_co_look(b_.node(), range));
       if (!first || !second) return failed_status(first ? b_ : a_);
       range.bytes = std::min({range.bytes, first->bytes, second->bytes});
       if (strict_ && first->allocated != second->allocated) {
@@ -73,14 +74,14 @@ class Comparison {
   }
   int failed_status(ToolImage& image) {
     error_report(str_cat("Sector allocation test failed for ", image.name()));
-    return kFailed + 1;
+    return kCompareFailed + 1;
   }
   int read(ToolImage& image, ByteRange range, std::vector<uint8_t>& into) {
     Result<> r = tool_.run(co_read(image.backend(), range, into));
     if (r) return kSame;
     error_report(str_cat("Error while reading offset ", range.offset, " of ", image.name(), ": ",
                          errno_text(r.error().errnum())));
-    return kFailed + 2;
+    return kCompareFailed + 2;
   }
   int compare(ByteRange range) {
     if (const int s = read(a_, range, of_a_); s != kSame) return s;
@@ -101,8 +102,8 @@ class Comparison {
     say("Warning: Image size mismatch!");
     ToolImage& longer = a_.bytes() > b_.bytes() ? a_ : b_;
     for (uint64_t at = from; at < end;) {
-      ByteRange range(at, std::min(kStep, end - at));
-      Result<Run> run = tool_.run(co_look(longer.node(), range));
+      ByteRange range(at, std::min(kCompareStep, end - at));
+      Result<Run> run = tool_.run(compare_co_look(longer.node(), range));
       if (!run) return failed_status(longer);
       range.bytes = std::min(range.bytes, run->bytes);
       if (!run->zero) {
@@ -140,7 +141,7 @@ int cmd_compare(Tool& tool, int argc, char** argv) {
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
-        return options.status() != 0 ? kFailed : 0;
+        return options.status() != 0 ? kCompareFailed : 0;
       case 'f':
         first.format = options.value();
         break;
@@ -167,24 +168,24 @@ int cmd_compare(Tool& tool, int argc, char** argv) {
         break;
       case kObject:
         report(Error(EINVAL, "--object is not supported"));
-        return kFailed;
+        return kCompareFailed;
     }
   }
   if (options.index() != argc - 2) {
     usage_error("Expecting two image file names");
-    return kFailed;
+    return kCompareFailed;
   }
   first.name = argv[options.index()];
   second.name = argv[options.index() + 1];
   Result<std::unique_ptr<ToolImage>> a = tool.open(first);
   if (!a) {
     report(a.error());
-    return kFailed;
+    return kCompareFailed;
   }
   Result<std::unique_ptr<ToolImage>> b = tool.open(second);
   if (!b) {
     report(b.error());
-    return kFailed;
+    return kCompareFailed;
   }
   Progress bar(progress && !quiet);
   const int status = Comparison(tool, **a, **b, strict, quiet).run(bar);

@@ -11,7 +11,7 @@ namespace rhea::img {
 
 namespace {
 
-constexpr uint64_t kStep = 2u << 20;
+constexpr uint64_t kCopyStep = 2u << 20;
 
 enum class Kind : uint8_t { kData, kZero, kBacking };
 
@@ -63,7 +63,7 @@ bool is_zero(const uint8_t* p, size_t n) {
 CoResult<Piece> Copier::co_next() {
   CoMutex::Guard guard = co_await look_.co_lock();
   if (next_ >= end_ || failed_) co_return Piece{};
-  Piece p{next_, std::min(kStep, end_ - next_), Kind::kData, 0};
+  Piece p{next_, std::min(kCopyStep, end_ - next_), Kind::kData, 0};
   BlockDriverState* node = source_.node();
   ByteRange range(p.offset, p.bytes);
   for (bool top = true;; top = false) {
@@ -194,7 +194,7 @@ CoResult<> Copier::co_copy_piece(Piece p, AlignedBuffer& buffer) {
 
 CoResult<> Copier::co_worker() {
   AlignedBuffer buffer;
-  co_await or_return(buffer.allocate(4096, std::max(kStep, unit_)));
+  co_await or_return(buffer.allocate(4096, std::max(kCopyStep, unit_)));
   for (;;) {
     Result<Piece> p = co_await co_next();
     if (!p && !failed_) failed_ = p.error();

@@ -97,7 +97,7 @@ struct MapEntry {
 };
 
 /// The node of the chain that answers for the run at `offset`, and what it says.
-CoResult<MapEntry> co_look(BlockDriverState& top, ByteRange range) {
+CoResult<MapEntry> info_co_look(BlockDriverState& top, ByteRange range) {
   BlockDriverState* node = &top;
   MapEntry e;
   e.start = range.offset;
@@ -207,7 +207,7 @@ int cmd_map(Tool& tool, int argc, char** argv) {
     std::printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
   std::optional<MapEntry> current;
   for (uint64_t at = start; at < end;) {
-    Result<MapEntry> next = tool.run(co_look((*image)->node(), ByteRange(at, end - at)));
+    Result<MapEntry> next = tool.run(info_co_look((*image)->node(), ByteRange(at, end - at)));
     if (!next) return report(Error(next.error()).prepend("Failed to read image metadata: "));
     at += next->length;
     if (current && joins(*current, *next)) {

@@ -14,7 +14,7 @@ namespace rhea::img {
 
 namespace {
 
-constexpr uint64_t kStep = 2u << 20;
+constexpr uint64_t kRebaseStep = 2u << 20;
 
 struct RebaseRequest {
   ImageRequest image;
@@ -35,13 +35,13 @@ CoResult<> co_read_padded(BlockDriverState* node, ByteRange range, uint8_t* into
 CoResult<> co_keep_content(BlockBackend& image, BlockDriverState* old_base, BlockDriverState* new_base,
                            Progress& bar) {
   AlignedBuffer before, after;
-  co_await or_return(before.allocate(4096, kStep));
-  co_await or_return(after.allocate(4096, kStep));
+  co_await or_return(before.allocate(4096, kRebaseStep));
+  co_await or_return(after.allocate(4096, kRebaseStep));
   BlockDriverState& top = *image.node();
   const uint64_t size = top.total_bytes();
   for (uint64_t at = 0; at < size;) {
-    const BlockStatus s =
-        co_await or_return(co_await co_node_block_status(top, ByteRange(at, std::min(kStep, size - at))));
+    const BlockStatus s = co_await or_return(
+        co_await co_node_block_status(top, ByteRange(at, std::min(kRebaseStep, size - at))));
     const ByteRange range(at, s.bytes);
     at += s.bytes;
     bar.set(at, size);
@@ -183,11 +183,11 @@ struct CommitRequest {
 /// Writes what the nodes from `top` down to above `base` have of their own into `base`.
 CoResult<> co_commit(BlockDriverState& top, BlockDriverState& base, BlockBackend& into, Progress& bar) {
   AlignedBuffer buffer;
-  co_await or_return(buffer.allocate(4096, kStep));
+  co_await or_return(buffer.allocate(4096, kRebaseStep));
   const uint64_t size = top.total_bytes();
   if (size > base.total_bytes()) co_await or_return(co_await into.co_truncate(size));
   for (uint64_t at = 0; at < size;) {
-    ByteRange range(at, std::min(kStep, size - at));
+    ByteRange range(at, std::min(kRebaseStep, size - at));
     bool own = false, zero = false;
     for (BlockDriverState* n = &top; n != &base && !own; n = &n->backing().node()) {
       const BlockStatus s = co_await or_return(co_await co_node_block_status(*n, range));

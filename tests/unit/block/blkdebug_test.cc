@@ -4,7 +4,7 @@
 namespace rhea {
 namespace {
 
-constexpr PermPair kWriter{blk_perm::kConsistentRead | blk_perm::kWrite, blk_perm::kAll};
+constexpr PermPair kBlkdebugWriter{blk_perm::kConsistentRead | blk_perm::kWrite, blk_perm::kAll};
 constexpr int kDone = -1;
 
 class Blkdebug : public GraphTest {
@@ -34,7 +34,7 @@ class Blkdebug : public GraphTest {
 
   char buffer[512] = {};
   NodeRef node;
-  BlockBackend backend{graph, "b", kWriter};
+  BlockBackend backend{graph, "b", kBlkdebugWriter};
 };
 
 TEST_F(Blkdebug, FailsAsOftenAsItIsTold) {

@@ -8,7 +8,7 @@
 namespace rhea {
 namespace {
 
-constexpr PermPair kReader{blk_perm::kConsistentRead, blk_perm::kAll};
+constexpr PermPair kInfoBlockReader{blk_perm::kConsistentRead, blk_perm::kAll};
 
 class InfoBlock : public GraphTest {
  protected:
@@ -26,7 +26,8 @@ class InfoBlock : public GraphTest {
 
 TEST_F(InfoBlock, DrivesOfAManagersMachine) {
   const std::string img = make_file("disk.img", 1 << 20);
-  BlockBackend first(graph, "", kReader), second(graph, "", kReader), disk(graph, "", kReader);
+  BlockBackend first(graph, "", kInfoBlockReader), second(graph, "", kInfoBlockReader),
+      disk(graph, "", kInfoBlockReader);
   FakeCd a, b;
   BlockDevOps virtio;
   ASSERT_TRUE(first.attach_device(&a, "ide0-0-0", "/machine/peripheral/ide0-0-0"));
@@ -67,7 +68,7 @@ TEST_F(InfoBlock, DrivesOfAManagersMachine) {
 }
 
 TEST_F(InfoBlock, NamedDrives) {
-  BlockBackend nn(graph, "nn", kReader), empty(graph, "emptyone", kReader);
+  BlockBackend nn(graph, "nn", kInfoBlockReader), empty(graph, "emptyone", kInfoBlockReader);
   NodeRef node = must_open(R"({"driver": "null-co", "node-name": "n0", "size": 393216, "read-only": true,
       "cache": {"no-flush": true}, "detect-zeroes": "on"})");
   ASSERT_TRUE(insert(nn, *node));
@@ -94,7 +95,7 @@ TEST_F(InfoBlock, NamedDrives) {
 }
 
 TEST_F(InfoBlock, FailedDriveSaysSo) {
-  BlockBackend cd(graph, "cd", kReader);
+  BlockBackend cd(graph, "cd", kInfoBlockReader);
   FakeCd ops;
   ASSERT_TRUE(cd.attach_device(&ops, "d", "/d"));
   cd.enable_iostatus();

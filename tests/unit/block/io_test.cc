@@ -10,7 +10,7 @@
 namespace rhea {
 namespace {
 
-constexpr PermPair kWriter{blk_perm::kConsistentRead | blk_perm::kWrite, blk_perm::kAll};
+constexpr PermPair kIoWriter{blk_perm::kConsistentRead | blk_perm::kWrite, blk_perm::kAll};
 
 class NodeIo : public GraphTest {
  protected:
@@ -31,7 +31,7 @@ class NodeIo : public GraphTest {
     return out;
   }
   NodeRef node;
-  BlockBackend backend{graph, "b", kWriter};
+  BlockBackend backend{graph, "b", kIoWriter};
 };
 
 TEST_F(NodeIo, AnyRequestWorksOverAnyAlignment) {

@@ -6,8 +6,8 @@ namespace rhea {
 namespace {
 
 using namespace blk_perm;
-constexpr PermPair kReader{kConsistentRead, kAll};
-constexpr PermPair kWriter{kConsistentRead | kWrite, kConsistentRead | kWriteUnchanged};
+constexpr PermPair kPermissionReader{kConsistentRead, kAll};
+constexpr PermPair kPermissionWriter{kConsistentRead | kWrite, kConsistentRead | kWriteUnchanged};
 
 class Permissions : public GraphTest {
  protected:
@@ -20,7 +20,7 @@ class Permissions : public GraphTest {
 
 TEST_F(Permissions, ConflictNamesBothUsers) {
   NodeRef node = must_open(R"({"driver": "null-co", "node-name": "r"})");
-  BlockBackend a(graph, "", kWriter), b(graph, "", kWriter);
+  BlockBackend a(graph, "", kPermissionWriter), b(graph, "", kPermissionWriter);
   BlockDevOps ops;
   ASSERT_TRUE(a.attach_device(&ops, "", "/machine/peripheral/v1/virtio-backend"));
   ASSERT_TRUE(b.attach_device(&ops, "v2", "/machine/peripheral/v2"));
@@ -43,7 +43,7 @@ TEST_F(Permissions, ConflictBelowANodeNamesTheNodes) {
   NodeRef f = must_open(R"({"driver": "null-co", "node-name": "f"})");
   NodeRef r1 = must_open(R"({"driver": "raw", "file": "f", "node-name": "r1"})");
   NodeRef r2 = must_open(R"({"driver": "raw", "file": "f", "node-name": "r2"})");
-  BlockBackend a(graph, "a", kWriter), b(graph, "b", kWriter);
+  BlockBackend a(graph, "a", kPermissionWriter), b(graph, "b", kPermissionWriter);
   ASSERT_TRUE(insert(a, *r1));
   reap();
   const std::string before = graph.dump();
@@ -61,9 +61,9 @@ TEST_F(Permissions, PassThroughAFilterAndAreGivenBack) {
   NodeRef f = must_open(R"({"driver": "null-co", "node-name": "f"})");
   NodeRef r = must_open(R"({"driver": "raw", "file": "f"})");
   {
-    BlockBackend a(graph, "a", kWriter);
+    BlockBackend a(graph, "a", kPermissionWriter);
     ASSERT_TRUE(insert(a, *r));
-    EXPECT_EQ(f->cumulative_perms(), kWriter);
+    EXPECT_EQ(f->cumulative_perms(), kPermissionWriter);
   }
   reap();
   EXPECT_EQ(f->cumulative_perms(), PermPair{});
@@ -77,7 +77,7 @@ TEST_F(Permissions, WindowKeepsTheFileFromBeingResized) {
 
 TEST_F(Permissions, ReadOnlyNodeTakesNoWriter) {
   NodeRef node = must_open(R"({"driver": "null-co", "read-only": true})");
-  BlockBackend a(graph, "a", kWriter);
+  BlockBackend a(graph, "a", kPermissionWriter);
   Result<> r = insert(a, *node);
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().message(), "Block node is read-only");
@@ -85,35 +85,35 @@ TEST_F(Permissions, ReadOnlyNodeTakesNoWriter) {
 
 TEST_F(Permissions, SettingThemKeepsTheOldOnesOnFailure) {
   NodeRef node = must_open(R"({"driver": "null-co", "node-name": "n"})");
-  BlockBackend a(graph, "a", kReader), b(graph, "b", kWriter);
+  BlockBackend a(graph, "a", kPermissionReader), b(graph, "b", kPermissionWriter);
   ASSERT_TRUE(insert(a, *node));
   ASSERT_TRUE(insert(b, *node));
   EXPECT_FALSE(set_perm(a, {kConsistentRead | kWrite, kAll}));
-  EXPECT_EQ(a.perms(), kReader);
-  ASSERT_TRUE(set_perm(b, kReader));
+  EXPECT_EQ(a.perms(), kPermissionReader);
+  ASSERT_TRUE(set_perm(b, kPermissionReader));
   EXPECT_TRUE(set_perm(a, {kConsistentRead | kWrite, kAll}));
 }
 
 TEST_F(Permissions, EmptyBackendAppliesThemWhenAMediumComes) {
   NodeRef node = must_open(R"({"driver": "null-co"})");
   BlockBackend a(graph, "a", {});
-  ASSERT_TRUE(set_perm(a, kWriter));
+  ASSERT_TRUE(set_perm(a, kPermissionWriter));
   EXPECT_EQ(node->cumulative_perms(), PermPair{});
   ASSERT_TRUE(insert(a, *node));
-  EXPECT_EQ(node->cumulative_perms(), kWriter);
+  EXPECT_EQ(node->cumulative_perms(), kPermissionWriter);
   ASSERT_TRUE(remove(a));
   EXPECT_EQ(node->cumulative_perms(), PermPair{});
 }
 
 TEST_F(Permissions, UnnamedUserIsSaidToBeUnnamed) {
-  BlockBackend a(graph, "", kReader);
+  BlockBackend a(graph, "", kPermissionReader);
   NodeRef node = must_open(R"({"driver": "null-co"})");
   ASSERT_TRUE(insert(a, *node));
   EXPECT_EQ(node->parents()[0]->parent_description(), "an unnamed block device");
 }
 
 TEST_F(Permissions, NodeClosesWhenItsLastUserGoes) {
-  BlockBackend a(graph, "a", kReader);
+  BlockBackend a(graph, "a", kPermissionReader);
   {
     NodeRef node = must_open(R"({"driver": "raw", "node-name": "top", "file": {"driver": "null-co"}})");
     ASSERT_TRUE(insert(a, *node));
@@ -130,7 +130,7 @@ TEST_F(Permissions, BackendMayGoWhileAMediumIsPutIn) {
     GraphWriteLock lock = co_await or_return(co_await g.co_lock());
     co_return co_await b.co_insert(lock, n);
   };
-  auto backend = std::make_unique<BlockBackend>(graph, "", kReader);
+  auto backend = std::make_unique<BlockBackend>(graph, "", kPermissionReader);
   std::string message;
   loop->make_current();
   co_start<void>(insert_into(graph, *backend, *node),
@@ -144,7 +144,7 @@ TEST_F(Permissions, BackendMayGoWhileAMediumIsPutIn) {
 }
 
 TEST_F(Permissions, DeviceIsTheOnlyOne) {
-  BlockBackend a(graph, "a", kReader);
+  BlockBackend a(graph, "a", kPermissionReader);
   BlockDevOps ops;
   ASSERT_TRUE(a.attach_device(&ops, "d", "/d"));
   EXPECT_EQ(a.attach_device(&ops, "e", "/e").error().errnum(), EBUSY);

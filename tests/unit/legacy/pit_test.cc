@@ -4,7 +4,7 @@
 namespace rhea {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kPitSecond = 1'000'000'000;
 
 class Pit : public IsaBoard {
  protected:
@@ -35,17 +35,17 @@ class Pit : public IsaBoard {
     out(0x43, static_cast<uint8_t>(0xe0 | 2u << channel));
     return in(static_cast<uint16_t>(0x40 + channel));
   }
-  static int64_t ticks(int64_t n) { return (n * kSecond + kPitHz - 1) / kPitHz; }
+  static int64_t ticks(int64_t n) { return (n * kPitSecond + kPitHz - 1) / kPitHz; }
   std::shared_ptr<I8254> pit = std::make_shared<I8254>();
   std::shared_ptr<Pcspk> speaker = std::make_shared<Pcspk>();
 };
 
 TEST_F(Pit, RateGeneratorKeepsItsRate) {
   program(0, 2, 11932);  // 100 Hz
-  for (int i = 0; i < 100; ++i) step(kSecond / 100);
+  for (int i = 0; i < 100; ++i) step(kPitSecond / 100);
   EXPECT_NEAR(irqs.edges(0), 100, 1);
   const int before = irqs.edges(0);
-  step(kSecond);
+  step(kPitSecond);
   EXPECT_NEAR(irqs.edges(0) - before, 100, 1) << "late ticks are made up for";
 }
 
@@ -67,7 +67,7 @@ TEST_F(Pit, InterruptOnTerminalCountStrikesOnce) {
   EXPECT_EQ(count(0), 600U);
   step(ticks(601));
   EXPECT_EQ(irqs.level(0), 1);
-  step(kSecond);
+  step(kPitSecond);
   EXPECT_EQ(irqs.edges(0), 1);
   out(0x43, 0x30);
   EXPECT_EQ(irqs.level(0), 0) << "a new mode word lowers it";
@@ -78,7 +78,7 @@ TEST_F(Pit, StrobeIsOneTickLow) {
   const int before = irqs.edges(0);
   step(ticks(499));
   EXPECT_EQ(irqs.level(0), 1);
-  step(kSecond);
+  step(kPitSecond);
   EXPECT_EQ(irqs.edges(0), before + 1);
 }
 
@@ -139,7 +139,7 @@ TEST_F(Pit, AFastCounterDoesNotFloodTheHost) {
   for (uint16_t n : {1, 2, 3}) {
     program(0, 2, n);
     const int before = irqs.edges(0);
-    step(kSecond / 10);
+    step(kPitSecond / 10);
     EXPECT_LT(irqs.edges(0) - before, 2500);
   }
 }
@@ -155,7 +155,7 @@ TEST_F(Pit, StateSurvives) {
   ASSERT_TRUE(load(*pit, saved));
   EXPECT_EQ(save(*pit), saved);
   const int before = irqs.edges(0);
-  step(kSecond);
+  step(kPitSecond);
   EXPECT_NEAR(irqs.edges(0) - before, 100, 1);
 }
 

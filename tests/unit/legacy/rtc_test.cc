@@ -4,7 +4,7 @@
 namespace rhea {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kRtcSecond = 1'000'000'000;
 
 class Rtc : public IsaBoard {
  protected:
@@ -66,7 +66,7 @@ TEST_F(Rtc, ShowsTheTimeInBcd) {
   EXPECT_EQ(reg(0x32), 0x20);
   EXPECT_EQ(reg(0x37), 0x20);
   EXPECT_EQ(reg(0x0d), 0x80);
-  step(2 * kSecond);
+  step(2 * kRtcSecond);
   EXPECT_EQ(reg(0), 0x00);
   EXPECT_EQ(reg(4), 0x00);
   EXPECT_EQ(reg(7), 0x29) << "2024 is a leap year";
@@ -76,13 +76,13 @@ TEST_F(Rtc, ShowsTwelveHoursAndBinary) {
   set(0x0b, 0x04);
   EXPECT_EQ(reg(4), 0x80 | 11);
   EXPECT_EQ(reg(2), 59);
-  step(2 * kSecond);
+  step(2 * kRtcSecond);
   EXPECT_EQ(reg(4), 12) << "midnight";
 }
 
 TEST_F(Rtc, ShowsThatAnUpdateIsNear) {
   EXPECT_EQ(reg(0x0a), 0x26);
-  step(kSecond - 250'000);
+  step(kRtcSecond - 250'000);
   EXPECT_EQ(reg(0x0a), 0x26);
   step(50'000);
   EXPECT_EQ(reg(0x0a), 0xa6);
@@ -95,21 +95,21 @@ TEST_F(Rtc, SettingTheTimeIsReported) {
   rtc->on_change = [&](int64_t s) { change = s; };
   set(0x0b, 0x82);
   set(4, 0x22);
-  step(5 * kSecond);
+  step(5 * kRtcSecond);
   EXPECT_EQ(reg(0), 0x58) << "stands still";
   set(0x0b, 0x02);
   EXPECT_EQ(reg(4), 0x22);
   EXPECT_NEAR(static_cast<double>(change), -3600, 2);
-  step(kSecond);
+  step(kRtcSecond);
   EXPECT_EQ(reg(0), 0x59);
 }
 
 TEST_F(Rtc, TheDividerStartsHalfASecondBeforeAnUpdate) {
   set(0x0a, 0x76);
-  step(10 * kSecond);
+  step(10 * kRtcSecond);
   EXPECT_EQ(reg(0), 0x58);
   set(0x0a, 0x26);
-  step(kSecond / 2 - 1);
+  step(kRtcSecond / 2 - 1);
   EXPECT_EQ(reg(0), 0x58);
   step(1);
   EXPECT_EQ(reg(0), 0x59);
@@ -119,18 +119,18 @@ TEST_F(Rtc, UpdateEndedInterrupts) {
   reg(0x0c);
   set(0x0b, 0x12);
   EXPECT_EQ(irqs.level(8), 0);
-  step(kSecond);
+  step(kRtcSecond);
   EXPECT_EQ(irqs.level(8), 1);
   EXPECT_EQ(reg(0x0c) & 0x90, 0x90);
   EXPECT_EQ(irqs.level(8), 0);
-  step(kSecond);
+  step(kRtcSecond);
   EXPECT_EQ(irqs.edges(8), 2);
 }
 
 TEST_F(Rtc, FlagsAppearWithoutInterrupts) {
   reg(0x0c);
   EXPECT_EQ(reg(0x0c), 0);
-  step(kSecond);
+  step(kRtcSecond);
   EXPECT_EQ(reg(0x0c) & 0x90, 0x10);
   EXPECT_EQ(irqs.edges(8), 0);
 }
@@ -140,14 +140,14 @@ TEST_F(Rtc, AlarmRingsAtItsTimeOnly) {
   set(3, 0x00);
   set(5, 0xff);  // any hour
   set(0x0b, 0x22);
-  step(6 * kSecond);
+  step(6 * kRtcSecond);
   EXPECT_EQ(irqs.level(8), 0);
-  step(kSecond);
+  step(kRtcSecond);
   EXPECT_EQ(irqs.level(8), 1);
   EXPECT_EQ(reg(0x0c) & 0xa0, 0xa0);
-  step(3599 * kSecond);
+  step(3599 * kRtcSecond);
   EXPECT_EQ(irqs.level(8), 0);
-  step(kSecond);
+  step(kRtcSecond);
   EXPECT_EQ(irqs.level(8), 1);
 }
 
@@ -155,7 +155,7 @@ TEST_F(Rtc, PeriodicInterruptKeepsItsRate) {
   set(0x0a, 0x26);  // 1024 Hz
   set(0x0b, 0x42);
   for (int i = 0; i < 4096; ++i) {
-    step(kSecond / 4096);
+    step(kRtcSecond / 4096);
     if (irqs.level(8) != 0) {
       EXPECT_EQ(reg(0x0c) & 0xc0, 0xc0);
     }
@@ -167,11 +167,11 @@ TEST_F(Rtc, APeriodCountsFromTheLastInterrupt) {
   set(0x0a, 0x2d);  // 8 Hz
   set(0x0b, 0x42);
   for (int i = 0; i < 4; ++i) {
-    step(kSecond / 8 + 1000);
+    step(kRtcSecond / 8 + 1000);
     EXPECT_EQ(irqs.level(8), 1) << i;
     reg(0x0c);
     set(0x0a, 0x2f);  // 2 Hz: half a second from that one
-    step(kSecond / 2 - 10'000);
+    step(kRtcSecond / 2 - 10'000);
     EXPECT_EQ(irqs.level(8), 0) << i;
     step(10'000);
     EXPECT_EQ(irqs.level(8), 1) << i;
@@ -183,7 +183,7 @@ TEST_F(Rtc, APeriodCountsFromTheLastInterrupt) {
 TEST_F(Rtc, SlewingMakesUpForLostTicks) {
   rtc->lost_tick_policy = LostTickPolicy::kSlew;
   set(0x0b, 0x42);
-  step(kSecond);  // a guest that looks late has lost 1023 of 1024 ticks
+  step(kRtcSecond);  // a guest that looks late has lost 1023 of 1024 ticks
   int seen = 0;
   while (irqs.level(8) != 0 && seen < 5000) {
     EXPECT_EQ(reg(0x0c) & 0xc0, 0xc0);
@@ -205,7 +205,7 @@ TEST_F(Rtc, NvramKeepsBytesAndPort70MasksNmi) {
 
 TEST_F(Rtc, StateSurvives) {
   set(0x0b, 0x42);
-  step(3 * kSecond / 2);
+  step(3 * kRtcSecond / 2);
   const auto saved = save(*rtc);
   EXPECT_EQ(saved.size(), 128U + 1 + 28 + 8 + 8 + 24 + 4 + 4 + 8 + 8 + 8 + 8 + 8);
   set(0x0b, 0x82);
@@ -229,7 +229,7 @@ TEST_F(Rtc, BytesThatAreNoTimeDoNoHarm) {
   for (uint8_t value : {0x00, 0x7f, 0x99, 0xff}) {
     for (uint8_t index : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0x32}) {
       set(index, value);
-      step(kSecond / 4);
+      step(kRtcSecond / 4);
       for (uint8_t i = 0; i < 0x0e; ++i) reg(i);
     }
     set(0x0b, 0x36);

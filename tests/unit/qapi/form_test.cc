@@ -43,17 +43,17 @@ TEST(QapiForm, ListsAndAlternates) {
             R"({"colors": ["red"], "count": [3, 4]})");
 }
 
-struct Refusal {
+struct FormRefusal {
   const char* name;
   const char* text;
   const char* error;
 };
-class QapiFormRefusal : public testing::TestWithParam<Refusal> {};
+class QapiFormRefusal : public testing::TestWithParam<FormRefusal> {};
 TEST_P(QapiFormRefusal, SaysWhatIsWrong) {
   EXPECT_EQ(from_keyval<Scalars>(GetParam().text), GetParam().error);
 }
 INSTANTIATE_TEST_SUITE_P(Keyval, QapiFormRefusal,
-                         testing::ValuesIn(std::to_array<Refusal>({
+                         testing::ValuesIn(std::to_array<FormRefusal>({
                              {"Bool", "id=x,b=maybe", "Parameter 'b' expects 'on' or 'off'"},
                              {"BoolCase", "id=x,b=ON", "Parameter 'b' expects 'on' or 'off'"},
                              {"Int", "id=x,i=1k", "Parameter 'i' expects integer"},

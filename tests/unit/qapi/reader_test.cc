@@ -87,14 +87,14 @@ TEST(QapiReader, RecursiveValuesCopyDeeply) {
   EXPECT_EQ((*a->next)->colors.size(), 2u);
 }
 
-struct Refusal {
+struct ReaderRefusal {
   const char* name;
   std::string (*read)(std::string_view, ValueForm);
   const char* text;
   const char* error;
 };
 
-class QapiRefusal : public testing::TestWithParam<Refusal> {};
+class QapiRefusal : public testing::TestWithParam<ReaderRefusal> {};
 
 TEST_P(QapiRefusal, SaysWhatIsWrong) {
   EXPECT_EQ(GetParam().read(GetParam().text, ValueForm::kTyped), GetParam().error);
@@ -102,7 +102,7 @@ TEST_P(QapiRefusal, SaysWhatIsWrong) {
 
 INSTANTIATE_TEST_SUITE_P(
     Typed, QapiRefusal,
-    testing::ValuesIn(std::to_array<Refusal>({
+    testing::ValuesIn(std::to_array<ReaderRefusal>({
         {"Missing", read<Scalars>, R"({"b": true})", "Parameter 'id' is missing"},
         {"Unexpected", read<Scalars>, R"({"id": "", "zz": 1})", "Parameter 'zz' is unexpected"},
         {"NotString", read<Scalars>, R"({"id": 1})", "Invalid parameter type for 'id', expected: string"},
