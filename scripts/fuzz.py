@@ -4,6 +4,7 @@
 Prints PASS/FAIL lines; new inputs go to BUILD/corpus/TARGET, a crashing input is left in BUILD/crashes/.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -31,11 +32,9 @@ def run_one(name, program, build, seconds):
     status, output = run_bounded(command, seconds + 60)
     runs = next((l.split()[-1] for l in output if "number_of_executed_units" in l), "?")
     if status == 0:
-        print(f"PASS fuzz.{name}", flush=True)
-        print(f"# {name}: {runs} inputs in {seconds} s", flush=True)
+        print(f"PASS fuzz.{name}\n# {name}: {runs} inputs in {seconds} s", flush=True)
         return True
-    print("\n".join(output[-40:]))
-    print(f"FAIL fuzz.{name}: {'hung' if status is None else f'exit status {status}'}; see {crashes}", flush=True)
+    print("\n".join(output[-40:]) + f"\nFAIL fuzz.{name}: {'hung' if status is None else f'exit status {status}'}; see {crashes}", flush=True)
     return False
 
 
@@ -53,7 +52,8 @@ def main():
                  else "fuzz: the build has no fuzz_* target")
     relative = [os.path.relpath(known[t], os.path.abspath(args.build)) for t in chosen]
     subprocess.run(["ninja", "-C", args.build] + relative, check=True)
-    results = [run_one(t, known[t], args.build, args.seconds) for t in chosen]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # one a processor
+        results = list(pool.map(lambda t: run_one(t, known[t], args.build, args.seconds), chosen))
     sys.exit(0 if all(results) else 1)
 
 

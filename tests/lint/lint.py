@@ -15,7 +15,8 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = "build-dbg"
+# Which build says how files are compiled: the debug one, or that of AddressSanitizer where only it is there.
+BUILD = next((d for d in ("build-dbg", "build-asan") if os.path.exists(os.path.join(ROOT, d, "build.ninja"))), "build-dbg")
 TIDY_SECONDS = int(os.environ.get("RHEA_TIDY_SECONDS", "150"))  # the files changed last are looked at first; --all has no limit
 FAILED = []
 
@@ -130,7 +131,7 @@ def plain_flags(words):
 
 
 def check_headers(headers, commands):
-    """Each header compiles as the only include of a file (through ccache, so that a second run costs little)."""
+    """Each header compiles as the only include of a file."""
     if not commands:
         print(f"SKIP lint.headers: no {BUILD}/compile_commands.json; run ./dev build first")
         return
@@ -140,15 +141,14 @@ def check_headers(headers, commands):
     every = sorted({f for flags in commands.values() for f in flags if f.startswith("-I")})
     folder = os.path.join(ROOT, BUILD, "header-check")
     os.makedirs(folder, exist_ok=True)
-    compiler = (["ccache"] if shutil.which("ccache") else []) + ["g++"]
 
     def one(header):
         base = os.path.join(folder, header.replace("/", "_"))
         with open(base + ".cc", "w", encoding="utf-8") as file:
             file.write(f'#include "{header}"\n#include "{header}"\n')
         flags = by_folder.get(header.split("/")[0], []) + every
-        status, text = run(compiler + flags + ["-std=c++23", "-Wall", "-Wextra", "-Wno-missing-field-initializers",
-                                               "-I" + ROOT, "-c", base + ".cc", "-o", base + ".o"], cwd=BUILD)
+        status, text = run(["g++", *flags, "-std=c++23", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-I" + ROOT,
+                            "-fsyntax-only", base + ".cc"], cwd=BUILD)
         first = next((l for l in text.splitlines() if "error" in l), text.strip()[:300])
         return [f"{header} does not compile on its own: {first}"] if status else []
 
