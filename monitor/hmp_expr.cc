@@ -8,10 +8,6 @@ namespace {
 
 constexpr int kMaxDepth = 64;  // parentheses and signs within each other
 
-bool hmp_expr_is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
          c == ':';
@@ -152,7 +148,7 @@ class Parser {
   }
 
   void skip_blanks() {
-    while (!text_.empty() && hmp_expr_is_blank(text_[0])) text_.remove_prefix(1);
+    while (!text_.empty() && is_blank(text_[0])) text_.remove_prefix(1);
   }
 
   std::string_view& text_;
@@ -196,7 +192,7 @@ Result<int64_t> hmp_expression(std::string_view& text, const RegisterLookup& loo
 
 Result<HmpFormat> hmp_format(std::string_view& text) {
   HmpFormat out;
-  while (!text.empty() && hmp_expr_is_blank(text[0])) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text[0])) text.remove_prefix(1);
   if (!text.starts_with('/')) return out;
   text.remove_prefix(1);
   if (!text.empty() && text[0] >= '0' && text[0] <= '9') {
@@ -205,9 +201,8 @@ Result<HmpFormat> hmp_format(std::string_view& text) {
     text.remove_prefix(static_cast<size_t>(end - text.data()));
   }
   while (!text.empty() && take_format_char(text[0], out)) text.remove_prefix(1);
-  if (!text.empty() && !hmp_expr_is_blank(text[0]))
-    return fail(EINVAL, "invalid char in format: '", text[0], "'");
-  while (!text.empty() && hmp_expr_is_blank(text[0])) text.remove_prefix(1);
+  if (!text.empty() && !is_blank(text[0])) return fail(EINVAL, "invalid char in format: '", text[0], "'");
+  while (!text.empty() && is_blank(text[0])) text.remove_prefix(1);
   return out;
 }
 

@@ -8,6 +8,11 @@
 
 namespace rhea {
 
+/// What separates words on a monitor's line.
+constexpr bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /// The value of a register by its name without the dollar sign: "unknown register" if there is none.
 using RegisterLookup = std::function<Result<uint64_t>(std::string_view name)>;
 

@@ -4,12 +4,8 @@ namespace rhea {
 
 namespace {
 
-bool hmp_parse_is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 void skip_blanks(std::string_view& text) {
-  while (!text.empty() && hmp_parse_is_blank(text[0])) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text[0])) text.remove_prefix(1);
 }
 
 /// One argument a command declares: "name:type?".
@@ -86,8 +82,7 @@ bool declares_flag(std::string_view list, char letter) {
 /// A flag, or a flag with a word ("-fs"). Null if it does not stand here.
 Result<Json> parse_flag(const HmpLine& line, const Declared& d, std::string_view& text,
                         std::string_view later) {
-  if (d.type.size() < 2 || !text.starts_with('-') || text.size() < 2 || hmp_parse_is_blank(text[1]))
-    return Json();
+  if (d.type.size() < 2 || !text.starts_with('-') || text.size() < 2 || is_blank(text[1])) return Json();
   if (text[1] != d.type[1]) {
     if (declares_flag(later, text[1])) return Json();
     return fail(EINVAL, line.shown_name, ": unsupported option -", text[1]);
@@ -136,7 +131,7 @@ bool hmp_next_word(std::string_view& text, std::string& word) {
   word.clear();
   if (text.empty()) return false;
   if (text[0] != '"') {
-    while (!text.empty() && !hmp_parse_is_blank(text[0])) {
+    while (!text.empty() && !is_blank(text[0])) {
       word += text[0];
       text.remove_prefix(1);
     }
@@ -158,7 +153,7 @@ bool hmp_next_word(std::string_view& text, std::string& word) {
 Result<HmpLine> hmp_find(const HmpRegistry& registry, std::string_view line) {
   skip_blanks(line);
   size_t end = 0;
-  while (end < line.size() && !hmp_parse_is_blank(line[end]) && line[end] != '/') ++end;
+  while (end < line.size() && !is_blank(line[end]) && line[end] != '/') ++end;
   const std::string_view name = line.substr(0, end);
   std::string_view rest = line.substr(end);
   if (name == "info") {

@@ -53,10 +53,6 @@ Result<> info_registers(HmpCall& call) {
   return {};
 }
 
-uint64_t hmp_cpu_read_physical(uint64_t address, unsigned bytes) {
-  return memory_space().load(address, bytes);
-}
-
 /// Ends a text that would go on for ever.
 void print_stopped(HmpCall& call, bool complete) {
   if (!complete) call.print("(there is more: too many page tables)\n");
@@ -77,7 +73,7 @@ Result<> info_tlb(HmpCall& call) {
     return {};
   }
   bool full = false;
-  const bool complete = x86_for_each_page(state, hmp_cpu_read_physical, kMaxTables, [&](const X86Page& page) {
+  const bool complete = x86_for_each_page(state, read_physical, kMaxTables, [&](const X86Page& page) {
     call.print(hex(page.linear, 16), ": ", hex(page.physical, 16), " ", page_flags(page), "\n");
     full = call.out.size() > kMaxText;
     return !full;
@@ -106,7 +102,7 @@ Result<> info_mem(HmpCall& call) {
   }
   Stretch now;
   bool full = false;
-  const bool complete = x86_for_each_page(state, hmp_cpu_read_physical, kMaxTables, [&](const X86Page& page) {
+  const bool complete = x86_for_each_page(state, read_physical, kMaxTables, [&](const X86Page& page) {
     if (now.bytes != 0 && now.start + now.bytes == page.linear && now.user == page.user &&
         now.writable == page.writable) {
       now.bytes += page.bytes;

@@ -1,8 +1,12 @@
 // The human monitor's commands about the machine.
 #pragma once
 
+#include <cstdint>
+
 namespace rhea {
 class HmpRegistry;
+/// `bytes` (1 to 8) of guest memory at a physical address, as page tables are read.
+uint64_t read_physical(uint64_t address, unsigned bytes);
 /// Adds all of them: those below, and info mtree, pci, kvm, history.
 void register_machine_hmp(HmpRegistry& registry);
 /// cpu, info cpus, registers, mem, tlb, lapic; and $registers in expressions.

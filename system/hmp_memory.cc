@@ -17,6 +17,10 @@
 
 namespace rhea {
 
+uint64_t read_physical(uint64_t address, unsigned bytes) {
+  return memory_space().load(address, bytes);
+}
+
 namespace {
 
 constexpr uint64_t kMaxShown = uint64_t{1} << 20;  // bytes that one command prints values of
@@ -47,10 +51,6 @@ Shown take_format(const HmpCall& call) {
   return out;
 }
 
-uint64_t hmp_memory_read_physical(uint64_t address, unsigned bytes) {
-  return memory_space().load(address, bytes);
-}
-
 /// The processor the command is about; null if there is none.
 Vcpu* vcpu_of(const HmpCall& call) {
   const auto index = static_cast<uint64_t>(call.cpu_index.value_or(0));
@@ -75,7 +75,7 @@ class Reader {
       const size_t bytes = std::min<size_t>(out.size(), kPageSize - address % kPageSize);
       uint64_t physical = address;
       if (state_ != nullptr) {
-        const auto at = x86_translate(*state_, address, hmp_memory_read_physical);
+        const auto at = x86_translate(*state_, address, read_physical);
         if (!at) return false;
         physical = *at;
       }
@@ -258,7 +258,7 @@ Result<> hmp_gva2gpa(HmpCall& call) {
   Vcpu* vcpu = vcpu_of(call);
   if (vcpu == nullptr) return fail(ENODEV, "No CPU available");
   const X86State state = TRY(vcpu->get_state());
-  const auto at = x86_translate(state, static_cast<uint64_t>(call.number("addr")), hmp_memory_read_physical);
+  const auto at = x86_translate(state, static_cast<uint64_t>(call.number("addr")), read_physical);
   if (at)
     call.print("gpa: ", *at == 0 ? "0" : str_cat("0x", hex(*at)), "\n");
   else

@@ -11,20 +11,6 @@ namespace {
 constexpr size_t kMaxQueued = 1024;
 constexpr int64_t kNsPerMs = 1'000'000;
 
-uint32_t input_bit_of(InputEventKind kind) {
-  switch (kind) {
-    case InputEventKind::kKey:
-      return kInputKeys;
-    case InputEventKind::kBtn:
-      return kInputButtons;
-    case InputEventKind::kRel:
-      return kInputRelative;
-    case InputEventKind::kAbs:
-      return kInputAbsolute;
-  }
-  return 0;
-}
-
 int to_absolute(int at, int extent) {
   if (extent <= 1) return 0;
   return static_cast<int>(int64_t{std::clamp(at, 0, extent - 1)} * kInputAbsoluteMax / (extent - 1));
@@ -81,7 +67,7 @@ bool InputHub::pointer_is_absolute(const Console* source) const {
 
 void InputHub::send(const Console* source, const InputStroke& event) {
   if (!is_enabled()) return;
-  Entry* e = find(source, input_bit_of(event.kind));
+  Entry* e = find(source, input_bit(event.kind));
   if (e == nullptr) return;
   e->touched = true;
   e->handler->input_event(event);

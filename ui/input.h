@@ -22,6 +22,16 @@ class Timer;
 
 /// Kinds of events a handler takes: bits for InputHandler::accepts.
 inline constexpr uint32_t kInputKeys = 1, kInputButtons = 2, kInputRelative = 4, kInputAbsolute = 8;
+/// The bit of one kind.
+constexpr uint32_t input_bit(InputEventKind kind) {
+  return 1u << static_cast<unsigned>(kind);
+}
+static_assert(kInputKeys == input_bit(InputEventKind::kKey) &&
+              kInputButtons == input_bit(InputEventKind::kBtn) &&
+              kInputRelative == input_bit(InputEventKind::kRel) &&
+              kInputAbsolute == input_bit(InputEventKind::kAbs));
+/// How long send-key holds keys unless told, in milliseconds.
+inline constexpr int64_t kDefaultHoldMs = 10;
 /// Places on an absolute axis run from 0 to this.
 inline constexpr int kInputAbsoluteMax = 0x7fff;
 

@@ -10,7 +10,6 @@ namespace rhea {
 
 namespace {
 
-constexpr int64_t kInputHmpDefaultHoldMs = 10;
 int g_buttons = 0;  // as the last mouse_button said
 
 /// "ctrl-alt-delete"; "-" alone is the minus key's sign, and does not stand for it.
@@ -30,7 +29,7 @@ Result<> hmp_sendkey(HmpCall& call) {
     text.remove_prefix(dash + 1);
   }
   int64_t hold_ms = call.number("hold-time", 0);
-  if (hold_ms <= 0) hold_ms = kInputHmpDefaultHoldMs;
+  if (hold_ms <= 0) hold_ms = kDefaultHoldMs;
   input_hub().send_keys(*AioContext::current(), virtual_clock(), keys,
                         std::min<int64_t>(hold_ms, UINT32_MAX));
   return {};

@@ -13,8 +13,6 @@ namespace rhea {
 
 namespace {
 
-constexpr int64_t kInputQmpDefaultHoldMs = 10;
-
 QKeyCode key_of(const KeyValue& value) {
   if (const auto* number = std::get_if<IntWrapper>(&value.u)) return key_of_number(number->data);
   if (const auto* name = std::get_if<QKeyCodeWrapper>(&value.u)) return name->data;
@@ -38,23 +36,14 @@ InputStroke to_stroke(const InputEvent& event) {
   return out;
 }
 
-uint32_t input_qmp_bit_of(InputEventKind kind) {
-  return 1u << static_cast<unsigned>(kind);
-}
-
 }  // namespace
-
-static_assert(kInputKeys == 1u << static_cast<unsigned>(InputEventKind::kKey));
-static_assert(kInputButtons == 1u << static_cast<unsigned>(InputEventKind::kBtn));
-static_assert(kInputRelative == 1u << static_cast<unsigned>(InputEventKind::kRel));
-static_assert(kInputAbsolute == 1u << static_cast<unsigned>(InputEventKind::kAbs));
 
 Result<> qmp_send_key(QmpContext&, SendKeyArgs args) {
   std::vector<QKeyCode> keys;
   keys.reserve(args.keys.size());
   for (const KeyValue& value : args.keys) keys.push_back(key_of(value));
   int64_t hold_ms = args.hold_time.value_or(0);
-  if (hold_ms <= 0) hold_ms = kInputQmpDefaultHoldMs;
+  if (hold_ms <= 0) hold_ms = kDefaultHoldMs;
   input_hub().send_keys(*AioContext::current(), virtual_clock(), keys,
                         std::min<int64_t>(hold_ms, UINT32_MAX));
   return {};
@@ -66,7 +55,7 @@ Result<> qmp_input_send_event(QmpContext& ctx, InputSendEventArgs args) {
   if (!ctx.vm.running()) return fail(EBUSY, "VM not running");
   InputHub& hub = input_hub();
   for (const InputEvent& event : args.events)
-    if (!hub.has_handler(console, input_qmp_bit_of(event.type)))
+    if (!hub.has_handler(console, input_bit(event.type)))
       return fail(ENODEV, "Input handler not found for event type ", to_string(event.type));
   for (const InputEvent& event : args.events) hub.send(console, to_stroke(event));
   hub.sync();

@@ -78,6 +78,17 @@ struct FeatureBit {
   uint8_t bit;
 };
 
+/// What XCR0 may hold, by component, and which feature brings it (SDM 1, 13.1).
+struct XsaveComponent {
+  unsigned bit;
+  FeatureBit feature;
+};
+inline constexpr XsaveComponent kXsaveComponents[] = {
+    {0, {FeatureWord::k1Edx, 0}},   {1, {FeatureWord::k1Edx, 25}}, {2, {FeatureWord::k1Ecx, 28}},
+    {3, {FeatureWord::k7Ebx, 14}},  {4, {FeatureWord::k7Ebx, 14}}, {5, {FeatureWord::k7Ebx, 16}},
+    {6, {FeatureWord::k7Ebx, 16}},  {7, {FeatureWord::k7Ebx, 16}}, {9, {FeatureWord::k7Ecx, 3}},
+    {17, {FeatureWord::k7Edx, 24}}, {18, {FeatureWord::k7Edx, 24}}};
+
 /// A bit and its name. A few names stand for two bits of one word.
 struct FeatureName {
   FeatureWord word;

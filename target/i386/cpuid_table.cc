@@ -17,18 +17,6 @@ unsigned cpuid_table_width(unsigned count) {
   return static_cast<unsigned>(std::bit_width(count - 1));
 }
 
-/// What XCR0 may hold, by component, and which feature brings it (SDM 1, 13.1).
-struct CpuidTableXsaveComponent {
-  unsigned bit;
-  FeatureWord word;
-  unsigned feature;
-};
-constexpr CpuidTableXsaveComponent kCpuidTableComponents[] = {
-    {0, FeatureWord::k1Edx, 0},   {1, FeatureWord::k1Edx, 25}, {2, FeatureWord::k1Ecx, 28},
-    {3, FeatureWord::k7Ebx, 14},  {4, FeatureWord::k7Ebx, 14}, {5, FeatureWord::k7Ebx, 16},
-    {6, FeatureWord::k7Ebx, 16},  {7, FeatureWord::k7Ebx, 16}, {9, FeatureWord::k7Ecx, 3},
-    {17, FeatureWord::k7Edx, 24}, {18, FeatureWord::k7Edx, 24}};
-
 /// A cache as leaf 4 and AMD's 0x8000001d describe one.
 struct Cache {
   uint32_t type, level, ways, sets;  // type: 1 data, 2 instructions, 3 both; 64-byte lines
@@ -154,8 +142,8 @@ class TableBuilder {
       return;
     }
     uint64_t mask = 0;
-    for (const CpuidTableXsaveComponent& x : kCpuidTableComponents)
-      if (word(x.word) >> x.feature & 1) mask |= uint64_t{1} << x.bit;
+    for (const XsaveComponent& x : kXsaveComponents)
+      if (word(x.feature.word) >> x.feature.bit & 1) mask |= uint64_t{1} << x.bit;
     if (const CpuidLeaf* host = find_cpuid(*c_.supported, 0xd, 0))
       mask &= host->eax | uint64_t{host->edx} << 32;
     size_t at = table_.size();

@@ -42,17 +42,6 @@ std::string host_model_id() {
   return text.substr(0, text.find('\0'));
 }
 
-/// What XCR0 may hold, by component, and which feature brings it (SDM 1, 13.1).
-struct X86CpuExpandXsaveComponent {
-  unsigned bit;
-  FeatureBit feature;
-};
-constexpr X86CpuExpandXsaveComponent kX86CpuExpandComponents[] = {
-    {0, {FeatureWord::k1Edx, 0}},   {1, {FeatureWord::k1Edx, 25}}, {2, {FeatureWord::k1Ecx, 28}},
-    {3, {FeatureWord::k7Ebx, 14}},  {4, {FeatureWord::k7Ebx, 14}}, {5, {FeatureWord::k7Ebx, 16}},
-    {6, {FeatureWord::k7Ebx, 16}},  {7, {FeatureWord::k7Ebx, 16}}, {9, {FeatureWord::k7Ecx, 3}},
-    {17, {FeatureWord::k7Edx, 24}}, {18, {FeatureWord::k7Edx, 24}}};
-
 /// The words whose features need their leaf within reach.
 constexpr FeatureWord kLevelWords[] = {
     FeatureWord::k1Edx,        FeatureWord::k1Ecx,        FeatureWord::k6Eax,
@@ -175,7 +164,7 @@ void X86Cpu::drop_what_lacks_its_base() {
 void X86Cpu::choose_xsave_components() {
   uint64_t mask = 0;
   if (feature({FeatureWord::k1Ecx, 26}))
-    for (const X86CpuExpandXsaveComponent& x : kX86CpuExpandComponents)
+    for (const XsaveComponent& x : kXsaveComponents)
       if (feature(x.feature)) mask |= uint64_t{1} << x.bit;
   word(FeatureWord::kXcr0Low) = mask & 0xffff'ffff;
   word(FeatureWord::kXcr0High) = mask >> 32;
