@@ -5,23 +5,6 @@
 
 namespace rhea {
 
-namespace {
-
-Failure no_balloon() {
-  return fail_class(ErrorClass::kDeviceNotActive, ENODEV, "No balloon device has been activated");
-}
-
-}  // namespace
-
-Result<BalloonInfo> qmp_query_balloon(QmpContext&) {
-  return no_balloon();
-}
-
-Result<> qmp_balloon(QmpContext&, BalloonArgs args) {
-  if (args.value <= 0) return fail(EINVAL, "Parameter 'target' expects a size");
-  return no_balloon();
-}
-
 Result<ReplayInfo> qmp_query_replay(QmpContext&) {
   return ReplayInfo();
 }

@@ -5,6 +5,7 @@
 #include "block/drivers/drivers.h"
 #include "hw/core/data_files.h"
 #include "hw/core/device_add.h"
+#include "hw/core/run_state_listener.h"
 #include "hw/misc/debug_exit.h"
 #include "memory/backend.h"
 #include "qapi/command.h"
@@ -333,6 +334,7 @@ void Vm::stop_as(RunState state) {
   accel_->stop_vcpus();
   virtual_clock().stop();
   state_ = state;
+  RunStateListener::tell(false);
   qapi_event_send_stop();
 }
 
@@ -369,6 +371,7 @@ Result<> Vm::cont() {
   virtual_clock().start();
   for (BlockBackend* b : graph_.backends())
     if (b->has_device()) b->device()->machine_resumed();
+  RunStateListener::tell(true);
   if (!resetting_) accel_->start_vcpus();  // else the reset does
   return {};
 }

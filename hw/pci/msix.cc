@@ -78,6 +78,32 @@ void Msix::config_changed(unsigned offset, unsigned size) {
   if (offset < capability_ + 4 && capability_ + kControl < offset + size) send_unmasked();
 }
 
+void Msix::save(StateWriter& out) const {
+  for (const uint32_t word : table_)
+    for (int shift = 0; shift < 32; shift += 8) out.put_u8(static_cast<uint8_t>(word >> shift));
+  for (size_t byte = 0; byte < (size_t{vectors_} + 7) / 8; ++byte)
+    out.put_u8(static_cast<uint8_t>(pending_[byte / 4] >> byte % 4 * 8));
+}
+
+/// What is pending and not masked any more is sent by config_changed() of the owner or the guest's next
+/// write.
+void Msix::load(StateReader& in) {
+  reset();
+  for (size_t i = 0; i < table_.size(); ++i) {
+    uint32_t word = 0;
+    for (int shift = 0; shift < 32; shift += 8) word |= uint32_t{in.get_u8()} << shift;
+    table_[i] = word & word_mask(i);
+  }
+  for (size_t byte = 0; byte < (size_t{vectors_} + 7) / 8; ++byte)
+    pending_[byte / 4] |= uint32_t{in.get_u8()} << byte % 4 * 8;
+  if (vectors_ % 32 != 0) pending_[vectors_ / 32] &= (1u << vectors_ % 32) - 1;
+}
+
+/// Bits of a word of the table that can be set.
+uint32_t Msix::word_mask(size_t word) {
+  return word % 4 == kVectorControl ? kMasked : word % 4 == kAddress ? ~3u : ~0u;
+}
+
 void Msix::reset() {
   table_.assign(table_.size(), 0);
   pending_.assign(pending_.size(), 0);
@@ -95,7 +121,7 @@ void Msix::table_write(uint64_t offset, uint64_t value, unsigned) {
   const uint64_t word = offset / 4;
   if (word >= table_.size()) return;
   const bool is_control = word % 4 == kVectorControl;
-  table_[word] = static_cast<uint32_t>(value) & (is_control ? kMasked : word % 4 == kAddress ? ~3u : ~0u);
+  table_[word] = static_cast<uint32_t>(value) & word_mask(word);
   if (is_control) send_unmasked();
 }
 

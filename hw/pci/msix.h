@@ -28,6 +28,9 @@ class Msix {
   void clear_pending(uint16_t vector);
   /// For the owner's config_changed(): sends what was unmasked.
   void config_changed(unsigned offset, unsigned size);
+  /// Table and pending bits as they travel: as the guest reads them, without a length.
+  void save(StateWriter& out) const;
+  void load(StateReader& in);
   /// All vectors masked, none pending; the owner's reset has cleared the capability.
   void reset();
 
@@ -38,6 +41,7 @@ class Msix {
   bool masked(uint16_t vector) const;
   void send(uint16_t vector);
   void send_unmasked();
+  static uint32_t word_mask(size_t word);
   uint64_t table_read(uint64_t offset, unsigned size);
   void table_write(uint64_t offset, uint64_t value, unsigned size);
 

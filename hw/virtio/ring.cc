@@ -7,6 +7,7 @@ namespace rhea {
 void RingElement::clear() {
   pieces_.clear();
   places_.clear();
+  addresses_.clear();
   out_count_ = 0;
   out_bytes_ = in_bytes_ = 0;
   slots = 1;
@@ -22,11 +23,19 @@ Result<> RingElement::add(GuestAddr addr, uint64_t bytes, bool device_writes) {
     if (place.host == nullptr) return fail(EFAULT, "virtio: buffer at 0x", hex(addr), " is not in memory");
     pieces_.push_back({place.host, place.bytes});
     places_.push_back(place);
+    addresses_.push_back(addr);
     (device_writes ? in_bytes_ : out_bytes_) += place.bytes;
     addr += place.bytes;
     bytes -= place.bytes;
   }
   if (!device_writes) out_count_ = pieces_.size();
+  return {};
+}
+
+Result<> RingElement::restore(GuestView view, std::span<const GuestPiece> pieces, size_t out_count) {
+  clear();
+  view_ = std::move(view);
+  for (size_t i = 0; i < pieces.size(); ++i) TRY(add(pieces[i].addr, pieces[i].bytes, i >= out_count));
   return {};
 }
 

@@ -51,13 +51,26 @@ class RingElement {
   /// Marks the first `bytes` of what the device writes as written.
   void mark_written(uint64_t bytes) const;
 
+  /// A piece as the guest knows it.
+  struct GuestPiece {
+    GuestAddr addr;
+    uint64_t bytes;
+  };
+  size_t out_pieces() const { return out_count_; }
+  size_t piece_count() const { return pieces_.size(); }
+  GuestPiece guest_piece(size_t i) const { return {addresses_[i], pieces_[i].iov_len}; }
+  /// Made anew in `view` of what a stream says (hostile): first `out_count` pieces to be read, then those to
+  /// be written. Fails where pop() would have.
+  Result<> restore(GuestView view, std::span<const GuestPiece> pieces, size_t out_count);
+
  private:
   friend class VirtRing;
   void clear();
   Result<> add(GuestAddr addr, uint64_t bytes, bool device_writes);
   GuestView view_;
   std::vector<iovec> pieces_;
-  std::vector<GuestPlace> places_;  ///< of pieces_
+  std::vector<GuestPlace> places_;    ///< of pieces_
+  std::vector<GuestAddr> addresses_;  ///< of pieces_
   size_t out_count_ = 0;
   uint64_t out_bytes_ = 0, in_bytes_ = 0;
 };

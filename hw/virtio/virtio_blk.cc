@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "accel/accel.h"
+#include "block/qmp/io_error.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -14,13 +16,6 @@ namespace {
 constexpr uint64_t kSector = 512;
 constexpr uint64_t bit(unsigned n) {
   return uint64_t{1} << n;
-}
-
-/// What a disk of this size has when nobody says otherwise.
-HdGeometry usual_geometry(uint64_t sectors) {
-  constexpr uint32_t kHeads = 16, kSectors = 63, kMost = 16383;
-  const auto cyls = static_cast<uint32_t>(std::clamp<uint64_t>(sectors / (kHeads * kSectors), 2, kMost));
-  return {cyls, kHeads, kSectors};
 }
 
 /// The data of a descriptor chain without what stands before or behind it.
@@ -76,6 +71,8 @@ constexpr std::array kOwnProperties = {
     prop<&VirtioBlk::scsi>("scsi", "on/off"),
     prop<&VirtioBlk::request_merging>("request-merging", "on/off"),
     prop<&VirtioBlk::num_queues>("num-queues"),
+    prop<&VirtioBlk::report_discard_granularity>("report-discard-granularity"),
+    prop<&VirtioBlk::wce_if_config_wce>("x-enable-wce-if-config-wce"),
     prop<&VirtioBlk::queue_size>("queue-size"),
     prop<&VirtioBlk::seg_max_adjust>("seg-max-adjust"),
     prop<&VirtioBlk::discard>("discard", "on/off"),
@@ -83,13 +80,10 @@ constexpr std::array kOwnProperties = {
     prop<&VirtioBlk::max_discard_sectors>("max-discard-sectors"),
     prop<&VirtioBlk::max_write_zeroes_sectors>("max-write-zeroes-sectors"),
 };
-constexpr std::array kGeometry = {
-    detail::conf_prop<&VirtioBlk::conf, &BlockConf::cyls>("cyls"),
-    detail::conf_prop<&VirtioBlk::conf, &BlockConf::heads>("heads"),
-    detail::conf_prop<&VirtioBlk::conf, &BlockConf::secs>("secs"),
-};
-constexpr auto kAllProperties =
-    join_properties(block_conf_properties<&VirtioBlk::conf>, kGeometry, kOwnProperties);
+constexpr auto kAllProperties = join_properties(block_conf_properties<&VirtioBlk::conf>,
+                                                hd_conf_properties<&VirtioBlk::conf>, kOwnProperties);
+constexpr VMState kVirtioBlkState{
+    .name = "virtio-blk", .version = 2, .minimum_version = 2, .fields = kVirtioStateFields};
 
 }  // namespace
 
@@ -97,10 +91,11 @@ constexpr TypeInfo VirtioBlk::kType{
     .name = "virtio-blk-device",
     .parent = &VirtioDevice::kType,
     .create = []() -> std::shared_ptr<Object> { return std::make_shared<VirtioBlk>(); },
-    .properties = kAllProperties};
+    .properties = kAllProperties,
+    .category = DeviceCategory::kStorage};
 
-std::span<const PropertyInfo> VirtioBlk::properties() {
-  return kAllProperties;
+const VMState* VirtioBlk::vmstate() const {
+  return &kVirtioBlkState;
 }
 
 VirtioBlk::VirtioBlk() = default;
@@ -114,11 +109,30 @@ CoResult<> VirtioBlk::co_prepare(DeviceContext& context) {
   co_await or_return(std::move(sizes));
   Result<> checked = check_properties();
   co_await or_return(std::move(checked));
-  if (conf.rerror == BlockdevOnError::kStop || conf.werror == BlockdevOnError::kStop ||
-      conf.werror == BlockdevOnError::kEnospc)
-    co_return fail(ENOTSUP, "stopping the machine at an error is not supported by virtio-blk");
-  auto finding = hold_.co_find(context.block, conf, {.type = "virtio-blk-pci", .resizable = true});
-  co_return co_await finding;
+  auto finding = hold_.co_find(context.block, conf, {.type = "virtio-blk-device", .resizable = true});
+  Result<> found = co_await finding;
+  co_await or_return(std::move(found));
+  Result<> chosen = co_await co_choose_geometry();
+  co_return chosen;
+}
+
+CoResult<> VirtioBlk::co_choose_geometry() {
+  constexpr HdGeometryLimits kLimits{65535, 255, 255};
+  geometry_ = conf.geometry();
+  if (geometry_.given()) {
+    Result<> checked = check_geometry(geometry_, kLimits);
+    co_return checked;
+  }
+  Result<uint64_t> length = hold_.get()->getlength();
+  const uint64_t bytes = co_await or_return(std::move(length));
+  std::array<uint8_t, kSector> first{};
+  if (bytes >= first.size()) {
+    const ByteRange range(0, first.size());
+    Result<> read = co_await hold_.get()->co_preadv(range, IoVector(first.data(), first.size()));
+    if (!read) first.fill(0);  // a disk that cannot be read has no history
+  }
+  geometry_ = guess_geometry(first, bytes / kSector).geometry;
+  co_return Result<>();
 }
 
 Result<> VirtioBlk::check_properties() const {
@@ -129,18 +143,27 @@ Result<> VirtioBlk::check_properties() const {
   if (queue_size <= 2) return fail(EINVAL, "invalid queue-size property (", queue_size, "), must be > 2");
   if (!std::has_single_bit(queue_size) || queue_size > 1024)
     return fail(EINVAL, "invalid queue-size property (", queue_size, "), must be a power of 2 (max 1024)");
-  for (const uint32_t sectors : {max_discard_sectors, max_write_zeroes_sectors})
-    if (sectors == 0 || sectors > kMaxSectors)
-      return fail(EINVAL, "invalid max sectors (", sectors, "), must be between 1 and ", kMaxSectors);
+  auto check_most = [](const char* name, uint32_t sectors) -> Result<> {
+    if (sectors != 0 && sectors <= kMaxSectors) return {};
+    return fail(EINVAL, "invalid ", name, " property (", sectors, "), must be between 1 and ", kMaxSectors);
+  };
+  if (discard) TRY(check_most("max-discard-sectors", max_discard_sectors));
+  if (write_zeroes) TRY(check_most("max-write-zeroes-sectors", max_write_zeroes_sectors));
   return {};
 }
 
 Result<> VirtioBlk::do_realize() {
+  TRY(VirtioDevice::do_realize());
   if (hold_.get() == nullptr) return fail(EINVAL, "virtio-blk has not been given its drive");
   default_block_sizes(conf);
   TRY(hold_.get()->attach_device(this, id(), path()));
   hold_.get()->enable_iostatus();
-  make_queues(num_queues == kAutoQueues ? 1 : num_queues, queue_size);
+  original_wce_ = hold_.get()->write_cache_enabled();
+  if (num_queues == kAutoQueues) {  // one a processor
+    const size_t cpus = machine_accelerator() != nullptr ? machine_accelerator()->vcpus().size() : 1;
+    num_queues = static_cast<uint16_t>(std::clamp<size_t>(cpus, 1, virtio::kMaxQueues));
+  }
+  make_queues(num_queues, queue_size);
   return {};
 }
 
@@ -159,12 +182,14 @@ CoResult<> VirtioBlk::co_stop() {
 
 uint64_t VirtioBlk::kind_features() const {
   uint64_t f = bit(VIRTIO_BLK_F_SEG_MAX) | bit(VIRTIO_BLK_F_GEOMETRY) | bit(VIRTIO_BLK_F_TOPOLOGY) |
-               bit(VIRTIO_BLK_F_BLK_SIZE) | bit(VIRTIO_BLK_F_FLUSH);
+               bit(VIRTIO_BLK_F_BLK_SIZE);
   if (config_wce) f |= bit(VIRTIO_BLK_F_CONFIG_WCE);
   if (discard) f |= bit(VIRTIO_BLK_F_DISCARD);
   if (write_zeroes) f |= bit(VIRTIO_BLK_F_WRITE_ZEROES);
   if (queue_count() > 1) f |= bit(VIRTIO_BLK_F_MQ);
   const BlockBackend* blk = hold_.get();
+  if ((config_wce && wce_if_config_wce) || (blk != nullptr && blk->write_cache_enabled()))
+    f |= bit(VIRTIO_BLK_F_FLUSH);
   if (blk != nullptr && blk->node() != nullptr && blk->node()->read_only()) f |= bit(VIRTIO_BLK_F_RO);
   return f;
 }
@@ -178,10 +203,9 @@ void VirtioBlk::fill_config(std::span<uint8_t> config) {
   virtio_blk_config c{};
   c.capacity = capacity_sectors();
   c.seg_max = seg_max_adjust ? queue_size - 2u : 126;
-  const HdGeometry g = conf.cyls != 0 ? conf.geometry() : usual_geometry(c.capacity);
-  c.geometry.cylinders = static_cast<uint16_t>(g.cyls);
-  c.geometry.heads = static_cast<uint8_t>(g.heads);
-  c.geometry.sectors = static_cast<uint8_t>(g.secs);
+  c.geometry.cylinders = static_cast<uint16_t>(geometry_.cyls);
+  c.geometry.heads = static_cast<uint8_t>(geometry_.heads);
+  c.geometry.sectors = static_cast<uint8_t>(geometry_.secs);
   c.blk_size = static_cast<uint32_t>(conf.logical_block_size);
   c.physical_block_exp = static_cast<uint8_t>(std::countr_zero(conf.physical_block_size) -
                                               std::countr_zero(conf.logical_block_size));
@@ -189,7 +213,8 @@ void VirtioBlk::fill_config(std::span<uint8_t> config) {
   c.opt_io_size = static_cast<uint32_t>(conf.opt_io_size / conf.logical_block_size);
   c.wce = hold_.get()->write_cache_enabled();
   c.num_queues = static_cast<uint16_t>(queue_count());
-  const auto granularity = static_cast<uint32_t>(std::max<uint64_t>(conf.discard_granularity, kSector));
+  const uint64_t reported = report_discard_granularity ? conf.discard_granularity : conf.logical_block_size;
+  const auto granularity = static_cast<uint32_t>(std::max(reported, kSector));
   c.discard_sector_alignment = granularity / kSector;
   c.max_discard_sectors = max_discard_sectors;
   c.max_discard_seg = 1;
@@ -204,17 +229,52 @@ void VirtioBlk::config_written(std::span<const uint8_t> config) {
     hold_.get()->set_write_cache_enabled(config[offsetof(virtio_blk_config, wce)] != 0);
 }
 
+/// S0.17: a driver that knows nothing of caches must find its writes durable.
+void VirtioBlk::driver_ready() {
+  if (!has_feature(bit(VIRTIO_BLK_F_CONFIG_WCE)))
+    hold_.get()->set_write_cache_enabled(has_feature(bit(VIRTIO_BLK_F_FLUSH)));
+}
+
+void VirtioBlk::kind_reset() {
+  hold_.get()->set_write_cache_enabled(original_wce_);
+}
+
 // --- Requests (5.2.6).
+
+std::unique_ptr<VirtioBlk::Request> VirtioBlk::take_spare() {
+  if (spare_.empty()) return std::make_unique<Request>();
+  std::unique_ptr<Request> request = std::move(spare_.back());
+  spare_.pop_back();
+  return request;
+}
+
+void VirtioBlk::forget_requests() {
+  ++epoch_;
+  for (auto& request : waiting_) spare_.push_back(std::move(request));
+  waiting_.clear();
+  retry_ = false;
+}
+
+void VirtioBlk::machine_resumed() {
+  retry_ = true;
+  if (drained_ == 0) try_again();
+}
+
+void VirtioBlk::drained_end() {
+  if (--drained_ == 0) try_again();
+}
+
+/// What failed and waited first, then what the driver has put into the queues meanwhile.
+void VirtioBlk::try_again() {
+  if (std::exchange(retry_, false) && !stopped_) {
+    for (auto& request : std::exchange(waiting_, {})) start(std::move(request));
+  }
+  serve_all();
+}
 
 void VirtioBlk::serve(VirtioQueue& queue) {
   while (drained_ == 0 && !stopped_ && may_serve(queue)) {
-    std::unique_ptr<Request> request;
-    if (spare_.empty()) {
-      request = std::make_unique<Request>();
-    } else {
-      request = std::move(spare_.back());
-      spare_.pop_back();
-    }
+    std::unique_ptr<Request> request = take_spare();
     Result<bool> popped = queue.ring->pop(request->element);
     if (!popped) return broken(popped.error());
     if (!*popped) {
@@ -308,22 +368,79 @@ CoResult<uint8_t> VirtioBlk::co_ranges(Request& request, bool zeroes) {
 }
 
 uint8_t VirtioBlk::failed(bool is_read, const Error& error) {
-  const IoErrorAction action = hold_.get()->error_action(is_read, error.errnum());
-  if (action == IoErrorAction::kIgnore) return VIRTIO_BLK_S_OK;
-  hold_.get()->set_iostatus_error(error.errnum());
+  switch (handle_io_error(*hold_.get(), is_read, error.errnum())) {
+    case IoErrorAction::kIgnore:
+      return VIRTIO_BLK_S_OK;
+    case IoErrorAction::kStop:
+      return kWaits;
+    case IoErrorAction::kReport:
+      break;
+  }
   return VIRTIO_BLK_S_IOERR;
 }
 
 void VirtioBlk::finish(std::unique_ptr<Request> request, uint8_t status) {
   --in_flight_;
   Request& r = *request;
-  if (r.epoch == epoch_ && r.queue->ring != nullptr) {
+  const bool wanted = r.epoch == epoch_ && r.queue->ring != nullptr;
+  if (wanted && status == kWaits) {
+    waiting_.push_back(std::move(request));
+    return;
+  }
+  if (wanted) {
     *r.status = status;
     const auto written = static_cast<uint32_t>(std::min<uint64_t>(r.element.in_bytes(), UINT32_MAX));
     complete(*r.queue, r.element, written);
   }
   spare_.push_back(std::move(request));
   if (in_flight_ == 0) became_quiet();
+}
+
+// --- Saved state: the requests that wait.
+
+void VirtioBlk::save_kind(StateWriter& out) {
+  for (const auto& request : waiting_) {
+    out.put_u8(1);
+    if (queue_count() > 1) out.put_be32(static_cast<uint32_t>(queue_number(*request->queue)));
+    save_element(out, request->element);
+  }
+  out.put_u8(0);
+}
+
+Result<> VirtioBlk::load_kind(StateReader& in, int) {
+  loaded_.clear();
+  while (in.get_u8() != 0) {
+    SavedRequest saved;
+    if (queue_count() > 1) saved.queue = in.get_be32();
+    if (saved.queue >= queue_count()) return fail(EINVAL, "a request waits in queue ", saved.queue);
+    saved.element = TRY(load_element(in));
+    if (!in.ok()) return fail(EINVAL, "the requests that wait end too early");
+    loaded_.push_back(std::move(saved));
+  }
+  return {};
+}
+
+Result<> VirtioBlk::kind_loaded(std::span<const uint8_t> config) {
+  std::vector<SavedRequest> loaded = std::exchange(loaded_, {});
+  std::vector<uint32_t> slots(queue_count());
+  for (const SavedRequest& saved : loaded) {
+    VirtioQueue& from = *queue(saved.queue);
+    auto request = take_spare();
+    TRY(restore_element(request->element, saved.element, from));
+    slots[saved.queue] += request->element.slots;
+    if (slots[saved.queue] > from.ring->position().in_use)
+      return fail(EINVAL, "more requests wait in queue ", saved.queue, " than were taken from it");
+    request->queue = &from;
+    request->epoch = epoch_;
+    waiting_.push_back(std::move(request));
+  }
+  // The space was saved as the driver last saw or wrote it; one that nobody looked at has no capacity.
+  constexpr size_t kWce = offsetof(virtio_blk_config, wce);
+  const bool seen =
+      config.size() > kWce && std::ranges::any_of(config.first(8), [](uint8_t b) { return b != 0; });
+  if (seen && has_feature(bit(VIRTIO_BLK_F_CONFIG_WCE)))
+    hold_.get()->set_write_cache_enabled(config[kWce] != 0);
+  return {};
 }
 
 }  // namespace rhea

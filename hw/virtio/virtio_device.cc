@@ -6,8 +6,44 @@
 
 namespace rhea {
 
-constexpr TypeInfo VirtioDevice::kType{.name = "virtio-device", .parent = &Device::kType};
+namespace {
+constexpr PropertyInfo kVirtioCommonProperties[] = {
+    prop<&VirtioDevice::indirect_desc>("indirect_desc", "on/off"),
+    prop<&VirtioDevice::event_idx>("event_idx", "on/off"),
+    prop<&VirtioDevice::notify_on_empty>("notify_on_empty", "on/off"),
+    prop<&VirtioDevice::any_layout>("any_layout", "on/off"),
+    prop<&VirtioDevice::iommu_platform>("iommu_platform", "on/off"),
+    prop<&VirtioDevice::packed>("packed", "on/off"),
+    prop<&VirtioDevice::queue_reset>("queue_reset", "on/off"),
+    prop<&VirtioDevice::use_started>("use-started"),
+    prop<&VirtioDevice::use_disabled_flag>("use-disabled-flag"),
+    prop<&VirtioDevice::no_legacy_check>("x-disable-legacy-check"),
+};
+}  // namespace
+
+constexpr TypeInfo VirtioDevice::kType{
+    .name = "virtio-device", .parent = &Device::kType, .properties = kVirtioCommonProperties};
 constexpr TypeInfo VirtioBus::kType{.name = "virtio-bus", .parent = &Bus::kType, .made_by_owner = true};
+
+std::span<const PropertyInfo> VirtioDevice::common_properties() {
+  return kVirtioCommonProperties;
+}
+
+uint64_t VirtioDevice::ring_features() const {
+  uint64_t f = 0;
+  if (indirect_desc) f |= virtio::kIndirectDesc;
+  if (event_idx) f |= virtio::kEventIdx;
+  if (notify_on_empty) f |= virtio::kNotifyOnEmpty;
+  if (any_layout) f |= virtio::kAnyLayout;
+  if (packed) f |= virtio::kRingPacked;
+  if (queue_reset) f |= virtio::kRingReset;
+  return f;
+}
+
+Result<> VirtioDevice::do_realize() {
+  if (iommu_platform) return fail(ENOTSUP, "iommu_platform=on needs an IOMMU, which this machine has not");
+  return {};
+}
 
 void VirtioDevice::make_queues(size_t count, uint16_t size) {
   queues_ = std::vector<VirtioQueue>(count);
@@ -35,7 +71,9 @@ void VirtioDevice::set_status(uint8_t status) {
   }
   if (resetting_) return;
   status_ = static_cast<uint8_t>(status | (status_ & virtio::kNeedsReset));
-  if ((status & virtio::kDriverOk) != 0) serve_all();
+  if ((status & virtio::kDriverOk) == 0) return;
+  driver_ready();
+  serve_all();
 }
 
 void VirtioDevice::became_quiet() {
@@ -47,6 +85,7 @@ void VirtioDevice::clear() {
   status_ = 0;
   features_ = 0;
   for (VirtioQueue& queue : queues_) reset_queue(queue);
+  kind_reset();
 }
 
 void VirtioDevice::reset() {
@@ -61,16 +100,24 @@ void VirtioDevice::reset_queue(VirtioQueue& queue) {
 
 void VirtioDevice::enable_queue(VirtioQueue& queue) {
   if (resetting_ || queue.size == 0) return;
-  const RingLayout layout{.size = queue.size,
-                          .descriptors = queue.descriptors,
-                          .driver = queue.driver,
-                          .device = queue.device,
-                          .indirect = has_feature(virtio::kIndirectDesc),
-                          .event_index = has_feature(virtio::kEventIdx),
-                          .notify_on_empty = has_feature(virtio::kNotifyOnEmpty)};
   queue.enabled = true;
-  queue.ring = has_feature(virtio::kRingPacked) ? VirtRing::create_packed(memory_space(), layout, {})
-                                                : VirtRing::create_split(memory_space(), layout, {});
+  start_queue(queue, {});
+}
+
+RingLayout VirtioDevice::layout_of(const VirtioQueue& queue) const {
+  return {.size = queue.size,
+          .descriptors = queue.descriptors,
+          .driver = queue.driver,
+          .device = queue.device,
+          .indirect = has_feature(virtio::kIndirectDesc),
+          .event_index = has_feature(virtio::kEventIdx),
+          .notify_on_empty = has_feature(virtio::kNotifyOnEmpty)};
+}
+
+void VirtioDevice::start_queue(VirtioQueue& queue, RingPosition position) {
+  const RingLayout layout = layout_of(queue);
+  queue.ring = has_feature(virtio::kRingPacked) ? VirtRing::create_packed(memory_space(), layout, position)
+                                                : VirtRing::create_split(memory_space(), layout, position);
 }
 
 bool VirtioDevice::may_serve(const VirtioQueue& queue) const {
@@ -87,9 +134,17 @@ void VirtioDevice::serve_all() {
 }
 
 void VirtioDevice::complete(VirtioQueue& queue, const RingElement& element, uint32_t written) {
+  push(queue, element, written);
+  interrupt(queue);
+}
+
+void VirtioDevice::push(VirtioQueue& queue, const RingElement& element, uint32_t written) {
   Result<> pushed = queue.ring->push(element, written);
-  if (!pushed) return broken(pushed.error());
-  if (queue.ring->take_interrupt()) transport_->queue_interrupt(queue.vector);
+  if (!pushed) broken(pushed.error());
+}
+
+void VirtioDevice::interrupt(VirtioQueue& queue) {
+  if (queue.ring != nullptr && queue.ring->take_interrupt()) transport_->queue_interrupt(queue.vector);
 }
 
 void VirtioDevice::broken(const Error& error) {

@@ -21,6 +21,9 @@ inline constexpr uint64_t kNotifyOnEmpty = uint64_t{1} << 24, kAnyLayout = uint6
 inline constexpr uint8_t kAcknowledge = 1, kDriver = 2, kDriverOk = 4, kFeaturesOk = 8, kNeedsReset = 64,
                          kFailed = 128;
 inline constexpr uint16_t kNoVector = 0xffff;
+/// Most queues a device can have; lists of them travel at this length.
+inline constexpr size_t kMaxQueues = 1024;
+inline constexpr uint32_t kMaxQueueSize = 1024;
 }  // namespace virtio
 
 /// What a device tells its driver through.
@@ -31,6 +34,25 @@ class VirtioTransport {
   virtual void config_interrupt() = 0;
   /// False while the driver has not let it access memory.
   virtual bool may_access_memory() const = 0;
+
+  // Its part of the device's saved state.
+  /// What comes first: the function's own registers.
+  virtual void save_head(StateWriter& out) = 0;
+  virtual Result<> load_head(StateReader& in) = 0;
+  /// Whether queues have interrupt vectors, which then travel with them.
+  virtual bool has_vectors() const = 0;
+  /// Registers that count as the device's.
+  struct Registers {
+    uint8_t isr = 0;
+    uint16_t queue_select = 0;
+  };
+  virtual Registers registers() const = 0;
+  virtual void set_registers(const Registers& registers) = 0;
+  /// A description of what else there is, which comes last; null: nothing. Its object is this transport's.
+  virtual const VMState* extra_state() const { return nullptr; }
+  virtual void* extra_object() { return nullptr; }
+  /// All has been loaded.
+  virtual void state_loaded() {}
 };
 
 /// A queue as the driver sets it up. Guest-controlled.
@@ -49,6 +71,8 @@ class VirtioDevice : public Device {
   static const TypeInfo kType;  ///< "virtio-device", abstract
   const TypeInfo& type() const override { return kType; }
   const char* bus_type() const override { return "virtio-bus"; }
+  /// Properties of every kind, for the functions that show them as theirs.
+  static std::span<const PropertyInfo> common_properties();
 
   /// 5: the number of its kind.
   virtual uint16_t virtio_id() const = 0;
@@ -59,12 +83,16 @@ class VirtioDevice : public Device {
   virtual void fill_config(std::span<uint8_t> config) = 0;
   /// The driver has written the space; `config` is all of it as written.
   virtual void config_written(std::span<const uint8_t> config) { std::ignore = config; }
+  /// How many interrupt vectors suit it.
+  virtual uint32_t wanted_vectors() const { return static_cast<uint32_t>(queue_count()) + 1; }
+  /// False for kinds that came with version 1 of the specification: they have no legacy interface.
+  virtual bool has_legacy() const { return true; }
 
   void set_transport(VirtioTransport& transport, uint64_t features) {
     transport_ = &transport;
     transport_features_ = features;
   }
-  uint64_t offered_features() const { return transport_features_ | kind_features(); }
+  uint64_t offered_features() const { return transport_features_ | ring_features() | kind_features(); }
   uint64_t features() const { return features_; }
   bool has_feature(uint64_t bit) const { return (features_ & bit) != 0; }
   /// Only before FEATURES_OK; bits not offered are dropped.
@@ -86,10 +114,18 @@ class VirtioDevice : public Device {
   void notify(size_t n);
   void reset() override;
 
-  bool use_indirect = true, use_event_index = true;
+  // Saved state: one section for the function and the device behind it, in the order virtio_vmstate.cc tells.
+  void save_state(StateWriter& out);
+  Result<> load_state(StateReader& in, int version);
+
+  // Properties.
+  bool indirect_desc = true, event_idx = true, notify_on_empty = true, any_layout = true, packed = false,
+       queue_reset = true, iommu_platform = false;
+  bool use_started = true, use_disabled_flag = true, no_legacy_check = false;
 
  protected:
   void make_queues(size_t count, uint16_t size);
+  Result<> do_realize() override;
   void do_unrealize() override { queues_.clear(); }
   /// Serve what waits there. Only while driver and device agree that it may be served.
   virtual void serve(VirtioQueue& queue) = 0;
@@ -97,21 +133,59 @@ class VirtioDevice : public Device {
   /// back.
   virtual void forget_requests() {}
   virtual bool is_quiet() const { return true; }
+  /// The driver is ready, or was when the state was saved: what depends on the features it took.
+  virtual void driver_ready() {}
+  /// The device is as after power-up again, whoever reset it.
+  virtual void kind_reset() {}
   /// Call where is_quiet() has become true.
   void became_quiet();
   /// Serves all queues again, where notifications were let pass.
   void serve_all();
   bool may_serve(const VirtioQueue& queue) const;
+  /// Where a queue stands, by its number.
+  size_t queue_number(const VirtioQueue& queue) const { return static_cast<size_t>(&queue - queues_.data()); }
 
   /// Gives a buffer back; interrupts the driver if it wants that.
   void complete(VirtioQueue& queue, const RingElement& element, uint32_t written);
+  /// The same without an interrupt: interrupt() follows for all of a batch.
+  void push(VirtioQueue& queue, const RingElement& element, uint32_t written);
+  void interrupt(VirtioQueue& queue);
   /// The ring is broken: the device needs a reset (2.1.1). Says why in the guest-error log.
   void broken(const Error& error);
   /// Configuration has changed (2.5).
   void config_changed();
 
+  // The kind's part of the saved state.
+  virtual void save_kind(StateWriter& out) { std::ignore = out; }
+  virtual Result<> load_kind(StateReader& in, int version) {
+    std::ignore = in;
+    std::ignore = version;
+    return {};
+  }
+  /// The rest is there too; `config` is the configuration space as it was.
+  virtual Result<> kind_loaded(std::span<const uint8_t> config) {
+    std::ignore = config;
+    return {};
+  }
+  /// An element that was popped and not pushed, as it travels.
+  void save_element(StateWriter& out, const RingElement& element) const;
+  /// A stream's element before its queue is known to be sound.
+  struct SavedElement {
+    uint32_t index = 0, slots = 1;
+    size_t out_count = 0;
+    std::vector<RingElement::GuestPiece> pieces;
+  };
+  Result<SavedElement> load_element(StateReader& in) const;
+  /// Makes it an element of `queue` again; in kind_loaded(). `others` such are there already.
+  Result<> restore_element(RingElement& element, const SavedElement& saved, const VirtioQueue& queue) const;
+
  private:
+  friend struct VirtioWire;
   void clear();
+  uint64_t ring_features() const;
+  RingLayout layout_of(const VirtioQueue& queue) const;
+  void start_queue(VirtioQueue& queue, RingPosition position);
+
   VirtioTransport* transport_ = nullptr;
   uint64_t transport_features_ = 0;
   uint64_t features_ = 0;
@@ -121,6 +195,9 @@ class VirtioDevice : public Device {
   std::vector<VirtioQueue> queues_;
 };
 
+/// The fields of every kind's description: one, which is all there is.
+extern const VMStateField kVirtioStateFields[1];
+
 /// The one place of a transport.
 class VirtioBus final : public Bus {
  public:
@@ -129,6 +206,10 @@ class VirtioBus final : public Bus {
   using Bus::Bus;
   const char* bus_kind() const override { return "virtio-bus"; }
   int max_devices() const override { return 1; }
+  /// That of the function in front: its sections are named so.
+  std::string device_path(const Device&) const override {
+    return owner() != nullptr ? owner()->bus_path() : std::string();
+  }
 };
 
 }  // namespace rhea

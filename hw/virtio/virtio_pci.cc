@@ -8,83 +8,72 @@ namespace rhea {
 
 namespace {
 
-constexpr int kLegacyBar = 0, kMsixBar = 1, kModernBar = 4;
+constexpr int kLegacyBar = 0, kMsixBar = 1, kPioNotifyBar = 2, kModernBar = 4;
 constexpr uint8_t kVendorCapability = 9;
 constexpr uint8_t kIsrQueue = 1, kIsrConfig = 2;
-constexpr uint32_t kModernBytes = 0x4000, kRegionBytes = 0x1000, kNotifyMultiplier = 4;
+constexpr uint32_t kRegionBytes = 0x1000;
 constexpr uint64_t kIsrAt = 0x1000, kDeviceAt = 0x2000, kNotifyAt = 0x3000;
 
 /// 4.1.4: where the structures lie in the modern BAR.
 struct Structure {
   uint8_t type;
-  uint32_t offset, bytes;
+  uint32_t offset;
 };
-constexpr Structure kStructures[] = {{1, 0, kRegionBytes},
-                                     {3, kIsrAt, kRegionBytes},
-                                     {4, kDeviceAt, kRegionBytes},
-                                     {2, kNotifyAt, kRegionBytes}};
+constexpr Structure kStructures[] = {{1, 0}, {3, kIsrAt}, {4, kDeviceAt}, {2, kNotifyAt}};
 
 }  // namespace
 
 constexpr PropertyInfo VirtioPci::kProperties[] = {
-    prop<&VirtioPci::disable_legacy>("disable-legacy", "on/off/auto"),
-    prop<&VirtioPci::disable_modern>("disable-modern"),
-    prop<&VirtioPci::vectors>("vectors"),
-    prop<&VirtioPci::indirect_desc>("indirect_desc", "on/off"),
-    prop<&VirtioPci::event_idx>("event_idx", "on/off"),
-    prop<&VirtioPci::notify_on_empty>("notify_on_empty", "on/off"),
-    prop<&VirtioPci::any_layout>("any_layout", "on/off"),
-    prop<&VirtioPci::iommu_platform>("iommu_platform", "on/off"),
-    prop<&VirtioPci::packed>("packed", "on/off"),
-    prop<&VirtioPci::queue_reset>("queue_reset", "on/off"),
+    prop<&VirtioPci::bus_master_bug>("virtio-pci-bus-master-bug-migration", "on/off"),
+    prop<&VirtioPci::migrate_extra>("migrate-extra", "on/off"),
+    prop<&VirtioPci::modern_pio_notify>("modern-pio-notify", "on/off"),
+    prop<&VirtioPci::page_per_vq>("page-per-vq", "on/off"),
+    prop<&VirtioPci::aer>("aer", "on/off"),
+    prop<&VirtioPci::ats>("ats", "on/off"),
+    prop<&VirtioPci::ats_page_aligned>("x-ats-page-aligned", "on/off"),
+    prop<&VirtioPci::disable_pcie>("x-disable-pcie", "on/off"),
+    prop<&VirtioPci::ignore_backend_features>("x-ignore-backend-features"),
+    prop<&VirtioPci::pcie_deverr>("x-pcie-deverr-init", "on/off"),
+    prop<&VirtioPci::pcie_flr>("x-pcie-flr-init", "on/off"),
+    prop<&VirtioPci::pcie_lnkctl>("x-pcie-lnkctl-init", "on/off"),
+    prop<&VirtioPci::pcie_pm>("x-pcie-pm-init", "on/off"),
 };
 constexpr TypeInfo VirtioPci::kType{
     .name = "virtio-pci", .parent = &PciDevice::kType, .properties = VirtioPci::kProperties};
 
 PciIds VirtioPci::pci_ids() const {
   const uint16_t kind = backend_->virtio_id();
+  const uint16_t class_id = class_override != 0 ? static_cast<uint16_t>(class_override) : class_id_;
   // 4.1.2.1: modern numbers start at 0x1040; a transitional block device is 0x1001.
   if (!legacy())
     return {.vendor = 0x1af4,
             .device = static_cast<uint16_t>(0x1040 + kind),
             .revision = 1,
-            .class_id = class_id_};
+            .class_id = class_id};
   constexpr uint16_t kTransitional[] = {0, 0x1000, 0x1001, 0x1003, 0x1005, 0x1002, 0, 0, 0x1004, 0x1009};
   return {.vendor = 0x1af4,
           .device = kind < std::size(kTransitional) ? kTransitional[kind] : uint16_t{0},
           .revision = 0,
-          .class_id = class_id_,
+          .class_id = class_id,
           .sub_device = kind};
 }
 
-uint64_t VirtioPci::transport_features() const {
-  uint64_t f = 0;
-  if (indirect_desc) f |= virtio::kIndirectDesc;
-  if (event_idx) f |= virtio::kEventIdx;
-  if (notify_on_empty) f |= virtio::kNotifyOnEmpty;
-  if (any_layout) f |= virtio::kAnyLayout;
-  if (!modern()) return f;
-  f |= virtio::kVersion1;
-  if (packed) f |= virtio::kRingPacked;
-  if (queue_reset) f |= virtio::kRingReset;
-  return f;
-}
-
 Result<> VirtioPci::do_realize() {
-  if (iommu_platform) return fail(ENOTSUP, "iommu_platform=on needs an IOMMU, which this machine has not");
+  if (!backend_->has_legacy() && disable_legacy == OnOffAuto::kOff && !backend_->no_legacy_check)
+    return fail(EINVAL, "device is modern-only, use disable-legacy=on");
   if (!legacy() && !modern())
     return fail(EINVAL, "device cannot work as neither modern nor legacy mode is enabled");
   TRY(PciDevice::do_realize());
   config()[pci::kInterruptPin] = 1;
-  backend_->set_transport(*this, transport_features());
+  backend_->set_transport(*this, modern() ? virtio::kVersion1 : 0);
   if (virtio_bus_ == nullptr) {
     virtio_bus_ = std::make_shared<VirtioBus>("virtio-bus");
     add_bus(virtio_bus_);
   }
   TRY(add_device(backend_, virtio_bus_.get(), *this, "virtio-backend"));
   if (modern()) add_modern();
-  const uint32_t wanted =
-      vectors == kAutoVectors ? static_cast<uint32_t>(backend_->queue_count()) + 1 : vectors;
+  if (modern() && modern_pio_notify) add_pio_notify();
+  const uint32_t wanted = vectors == kAutoVectors ? backend_->wanted_vectors() : vectors;
   if (wanted > 0)
     msix_ = std::make_unique<Msix>(*this, kMsixBar,
                                    static_cast<uint16_t>(std::min<uint32_t>(wanted, Msix::kMaxVectors)));
@@ -98,8 +87,9 @@ void VirtioPci::do_unrealize() {
 }
 
 void VirtioPci::add_modern() {
-  register_wide_bar(
-      kModernBar, MemoryRegion::io("virtio-pci", kModernBytes, modern_io_, {.valid_max = 4, .impl_max = 4}));
+  const uint32_t notify_bytes = notify_stride() * static_cast<uint32_t>(virtio::kMaxQueues);
+  register_wide_bar(kModernBar, MemoryRegion::io("virtio-pci", std::bit_ceil(kNotifyAt + notify_bytes),
+                                                 modern_io_, {.valid_max = 4, .impl_max = 4}));
   for (const Structure& s : kStructures) {
     const bool notify = s.offset == kNotifyAt;
     const uint8_t bytes = notify ? 20 : 16;
@@ -108,8 +98,8 @@ void VirtioPci::add_modern() {
     cap[3] = s.type;
     cap[4] = kModernBar;
     store_le<uint32_t>(cap + 8, s.offset);
-    store_le<uint32_t>(cap + 12, s.bytes);
-    if (notify) store_le<uint32_t>(cap + 16, kNotifyMultiplier);
+    store_le<uint32_t>(cap + 12, notify ? notify_bytes : kRegionBytes);
+    if (notify) store_le<uint32_t>(cap + 16, notify_stride());
   }
   window_ = add_capability(kVendorCapability, 20);
   uint8_t* cap = config() + window_;
@@ -119,6 +109,21 @@ void VirtioPci::add_modern() {
   for (unsigned i = 8; i < 16; ++i) write_mask()[window_ + i] = 0xff;
 }
 
+/// A port besides, for hosts where those are quicker; the number of the queue is what is written.
+void VirtioPci::add_pio_notify() {
+  register_bar(kPioNotifyBar, true,
+               MemoryRegion::io("virtio-pci-notify-pio", 4, pio_notify_io_, {.valid_max = 4, .impl_max = 4}));
+  uint8_t* cap = config() + add_capability(kVendorCapability, 20);
+  cap[2] = 20;
+  cap[3] = 2;
+  cap[4] = kPioNotifyBar;
+  store_le<uint32_t>(cap + 12, 4);
+}
+
+void VirtioPci::pio_notify_write(uint64_t, uint64_t value, unsigned) {
+  backend_->notify(value & 0xffff);
+}
+
 /// 4.1.4.9: the modern BAR through configuration space, for firmware that has not mapped it.
 bool VirtioPci::window_target(unsigned offset, unsigned size, uint64_t& at, unsigned& bytes) const {
   if (window_ == 0 || offset != window_ + 16) return false;
@@ -126,7 +131,7 @@ bool VirtioPci::window_target(unsigned offset, unsigned size, uint64_t& at, unsi
   const uint32_t length = load_le<uint32_t>(config() + window_ + 12);
   bytes = std::min<unsigned>(size, length);
   return config()[window_ + 4] == kModernBar && (length == 1 || length == 2 || length == 4) &&
-         at < kModernBytes && at % length == 0;
+         at < bar_region(kModernBar)->size() && at % length == 0;
 }
 
 uint32_t VirtioPci::config_read(unsigned offset, unsigned size) {
@@ -169,7 +174,6 @@ void VirtioPci::after_status() {
   queue_select_ = 0;
   device_feature_select_ = driver_feature_select_ = 0;
   driver_features_ = 0;
-  legacy_page_frame_ = 0;
   isr_ = 0;
   set_intx(0);
 }
@@ -282,7 +286,11 @@ void VirtioPci::legacy_write(uint64_t offset, uint64_t value, unsigned size) {
       return backend_->notify(value & 0xffff);
     case kStatus:
       backend_->set_status(static_cast<uint8_t>(value));
-      return after_status();
+      after_status();
+      // Linux before 2.6.34 forgets to: it has always worked nevertheless.
+      if ((value & 0xff) == (virtio::kAcknowledge | virtio::kDriver) && !bus_master())
+        config_write(pci::kCommand, config()[pci::kCommand] | pci::kCommandMaster, 1);
+      return;
     case kConfigVector:
       config_vector_ = checked_vector(value & 0xffff);
       return;
@@ -451,7 +459,7 @@ uint64_t VirtioPci::modern_read(uint64_t offset, unsigned size) {
 }
 
 void VirtioPci::modern_write(uint64_t offset, uint64_t value, unsigned size) {
-  if (offset >= kNotifyAt) return backend_->notify((offset - kNotifyAt) / kNotifyMultiplier);
+  if (offset >= kNotifyAt) return backend_->notify((offset - kNotifyAt) / notify_stride());
   if (offset >= kDeviceAt) return backend_->write_config(offset - kDeviceAt, value, size);
   if (offset < kIsrAt) common_write(offset, value, size);
 }

@@ -29,29 +29,47 @@ class VirtioPci : public PciDevice, public VirtioTransport {
   void queue_interrupt(uint16_t vector) override;
   void config_interrupt() override;
   bool may_access_memory() const override { return bus_master(); }
+  void save_head(StateWriter& out) override;
+  Result<> load_head(StateReader& in) override;
+  bool has_vectors() const override { return msix_ != nullptr; }
+  Registers registers() const override { return {.isr = isr_, .queue_select = queue_select_}; }
+  void set_registers(const Registers& registers) override;
+  const VMState* extra_state() const override;
+  void* extra_object() override { return this; }
+  void state_loaded() override;
 
   // Properties.
   static constexpr uint32_t kAutoVectors = UINT32_MAX;
   OnOffAuto disable_legacy = OnOffAuto::kAuto;
   bool disable_modern = false;
   uint32_t vectors = kAutoVectors;
-  bool indirect_desc = true, event_idx = true, notify_on_empty = true, any_layout = true, packed = false,
-       queue_reset = true, iommu_platform = false;
+  uint32_t class_override = 0;  ///< "class": 0: the kind's own
+  bool ioeventfd = true;
+  bool page_per_vq = false, modern_pio_notify = false, migrate_extra = true, bus_master_bug = false;
+  // Those of PCI Express mean nothing on a conventional bus, the only one there is.
+  bool aer = false, ats = false, ats_page_aligned = true, disable_pcie = false,
+       ignore_backend_features = false, pcie_deverr = true, pcie_lnkctl = true, pcie_pm = true,
+       pcie_flr = true;
 
  protected:
-  VirtioPci(std::shared_ptr<VirtioDevice> backend, uint16_t class_id)
-      : backend_(std::move(backend)), class_id_(class_id) {}
+  /// `vectors`: the property's value before anybody sets it.
+  VirtioPci(std::shared_ptr<VirtioDevice> backend, uint16_t class_id, uint32_t default_vectors)
+      : vectors(default_vectors), backend_(std::move(backend)), class_id_(class_id) {}
   Result<> do_realize() override;
   void do_unrealize() override;
   void config_changed(unsigned offset, unsigned size) override;
   static const PropertyInfo kProperties[];
 
  private:
-  bool legacy() const { return disable_legacy != OnOffAuto::kOn; }
+  friend struct VirtioPciWire;
+  bool legacy() const {
+    return backend_->has_legacy() ? disable_legacy != OnOffAuto::kOn : disable_legacy == OnOffAuto::kOff;
+  }
   bool modern() const { return !disable_modern; }
-  uint64_t transport_features() const;
   void add_modern();
   void add_legacy();
+  void add_pio_notify();
+  uint32_t notify_stride() const { return page_per_vq ? 4096 : 4; }
   void raise(uint16_t vector, uint8_t isr_bit);
   uint64_t take_isr();
   uint16_t checked_vector(uint64_t vector) const;
@@ -62,6 +80,8 @@ class VirtioPci : public PciDevice, public VirtioTransport {
   void legacy_write(uint64_t offset, uint64_t value, unsigned size);
   void set_legacy_queue(uint32_t page_frame);
   uint64_t legacy_features() const;
+  uint64_t pio_notify_read(uint64_t, unsigned) { return 0; }
+  void pio_notify_write(uint64_t offset, uint64_t value, unsigned size);
   uint64_t modern_read(uint64_t offset, unsigned size);
   void modern_write(uint64_t offset, uint64_t value, unsigned size);
   uint64_t common_read(uint64_t offset) const;
@@ -79,9 +99,14 @@ class VirtioPci : public PciDevice, public VirtioTransport {
   uint16_t config_vector_ = virtio::kNoVector;
   uint32_t device_feature_select_ = 0, driver_feature_select_ = 0;
   uint64_t driver_features_ = 0;
-  uint32_t legacy_page_frame_ = 0;
+  struct LoadedQueue {
+    GuestAddr descriptors = 0, driver = 0, device = 0;
+    bool enabled = false;
+  };
+  std::vector<LoadedQueue> loaded_queues_;  ///< while state is being loaded
   MmioOf<VirtioPci, &VirtioPci::legacy_read, &VirtioPci::legacy_write> legacy_io_{*this};
   MmioOf<VirtioPci, &VirtioPci::modern_read, &VirtioPci::modern_write> modern_io_{*this};
+  MmioOf<VirtioPci, &VirtioPci::pio_notify_read, &VirtioPci::pio_notify_write> pio_notify_io_{*this};
 };
 
 }  // namespace rhea

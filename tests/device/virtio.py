@@ -1,0 +1,124 @@
+"""A driver of virtio devices for device tests: the legacy registers and split rings, without event indices."""
+import struct
+import time
+
+ACKNOWLEDGE, DRIVER, DRIVER_OK, NEEDS_RESET = 1, 2, 4, 0x40
+NEXT, WRITE = 1, 2
+WAIT_S = 20
+
+
+class VirtioDriver:
+    """One device at `slot`, its ports at `io`. Rings and buffers lie in guest memory from `memory` on."""
+
+    def __init__(self, qtest, slot=4, io=0xc000, memory=0x100000):
+        self.q, self.devfn, self.io = qtest, slot << 3, io
+        self.memory = memory
+        self.queues = {}
+        self.q.pci_writel(self.devfn, 0x10, io)
+        self.q.pci_writew(self.devfn, 0x04, 0x7)
+
+    # Registers.
+    def status(self): return self.q.inb(self.io + 18)
+    def set_status(self, value): self.q.outb(self.io + 18, value)
+    def features(self): return self.q.inl(self.io)
+    def isr(self): return self.q.inb(self.io + 19)
+    def config(self, offset): return self.q.inb(self.io + 20 + offset)
+    def set_config(self, offset, value): self.q.outb(self.io + 20 + offset, value)
+
+    def config_long(self, offset, size=4):
+        return int.from_bytes(bytes(self.config(offset + i) for i in range(size)), "little")
+
+    def reset(self):
+        self.set_status(0)
+        self.queues = {}
+
+    def allocate(self, size, align=16):
+        at = self.memory + align - 1 & -align
+        self.memory = at + size
+        return at
+
+    def put(self, data):
+        at = self.allocate(max(len(data), 1))
+        self.q.write(at, data)
+        return at
+
+    def start(self, queues=1, features=0):
+        """Takes `features` and sets up that many queues."""
+        self.reset()
+        self.set_status(ACKNOWLEDGE)
+        self.set_status(ACKNOWLEDGE | DRIVER)
+        self.q.outl(self.io + 4, features)
+        for n in range(queues):
+            self.q.outw(self.io + 14, n)
+            size = self.q.inw(self.io + 12)
+            ring = self.allocate(16 * size + 6 + 2 * size + 4096 + 6 + 8 * size, 4096)
+            self.q.outl(self.io + 8, ring >> 12)
+            avail = ring + 16 * size
+            used = avail + 6 + 2 * size + 4095 & -4096
+            self.q.memset(ring, used + 6 + 8 * size - ring, 0)
+            self.queues[n] = {"size": size, "desc": ring, "avail": avail, "used": used, "next": 0, "seen": 0, "head": 0}
+        self.set_status(ACKNOWLEDGE | DRIVER | DRIVER_OK)
+
+    def offer(self, n, pieces, notify=True):
+        """Puts a chain of (address, length, is_written) into queue `n`; returns its head."""
+        queue = self.queues[n]
+        head = queue["head"]
+        for i, (address, length, written) in enumerate(pieces):
+            flags = (NEXT if i + 1 < len(pieces) else 0) | (WRITE if written else 0)
+            at = (head + i) % queue["size"]
+            self.q.write(queue["desc"] + 16 * at,
+                         struct.pack("<QIHH", address, length, flags, (at + 1) % queue["size"]))
+        queue["head"] = (head + len(pieces)) % queue["size"]
+        self.q.write(queue["avail"] + 4 + 2 * (queue["next"] % queue["size"]), struct.pack("<H", head))
+        queue["next"] += 1
+        self.q.write(queue["avail"] + 2, struct.pack("<H", queue["next"] & 0xffff))
+        if notify:
+            self.notify(n)
+        return head
+
+    def notify(self, n): self.q.outw(self.io + 16, n)
+
+    def used(self, n):
+        """The next buffer given back, as (head, bytes written); None if there is none."""
+        queue = self.queues[n]
+        index = struct.unpack("<H", self.q.read(queue["used"] + 2, 2))[0]
+        if index == queue["seen"] & 0xffff:
+            return None
+        entry = struct.unpack("<II", self.q.read(queue["used"] + 4 + 8 * (queue["seen"] % queue["size"]), 8))
+        queue["seen"] += 1
+        return entry
+
+    def wait_used(self, n):
+        end = time.monotonic() + WAIT_S
+        while (entry := self.used(n)) is None:
+            if time.monotonic() > end:
+                raise AssertionError(f"queue {n} gave nothing back for {WAIT_S} s")
+        return entry
+
+
+class BlockDriver(VirtioDriver):
+    """Requests of a virtio disk."""
+    IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES = 0, 1, 4, 8, 11, 13
+
+    def send(self, kind, sector=0, data=b"", in_bytes=0, queue=0):
+        """Starts a request; returns what finish() wants."""
+        header = self.put(struct.pack("<IIQ", kind, 0, sector))
+        pieces = [(header, 16, False)]
+        if data:
+            pieces.append((self.put(data), len(data), False))
+        answer = self.put(b"\xff" * (in_bytes + 1))
+        if in_bytes:
+            pieces.append((answer, in_bytes, True))
+        pieces.append((answer + in_bytes, 1, True))
+        return self.offer(queue, pieces), answer, in_bytes, queue
+
+    def finish(self, sent):
+        """Waits for it; returns the data and the status."""
+        head, answer, in_bytes, queue = sent
+        got = self.wait_used(queue)[0]
+        assert got == head, (got, head)
+        data = bytes(self.q.read(answer, in_bytes + 1))
+        return data[:-1], data[-1]
+
+    def request(self, *args, **kwargs):
+        return self.finish(self.send(*args, **kwargs))
