@@ -67,6 +67,7 @@ class BlkdebugNode final : public BlockDriverState {
     co_return co_await file_.node().co_refresh_length();
   }
 
+  bool grows_by_writing() const override { return file_.node().grows_by_writing(); }
   bool hears_debug_events() const override { return true; }
   CoResult<> co_debug_event(std::string_view event) override { return rules_.co_event(event); }
   Result<> debug_break(std::string_view event, std::string_view tag) override {

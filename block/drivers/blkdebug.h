@@ -60,6 +60,8 @@ class BlkdebugRules {
   /// Lets one request that waits there go on.
   Result<> resume(std::string_view tag);
   bool is_suspended(std::string_view tag);
+  /// Told of requests that stop at a breakpoint and go on; for programs that show it. Set before any thread.
+  static inline void (*on_break)(bool suspended, const std::string& tag) = nullptr;
 
  private:
   struct Break {

@@ -190,6 +190,7 @@ std::vector<std::shared_ptr<BlkdebugRules::Suspended>> BlkdebugRules::apply(std:
 CoResult<> BlkdebugRules::co_event(std::string_view event) {
   const std::vector<std::shared_ptr<Suspended>> stops = apply(event);
   for (const auto& stop : stops) {
+    if (on_break != nullptr) on_break(true, stop->tag);
     for (;;) {
       {
         const std::lock_guard guard(mutex_);
@@ -242,6 +243,7 @@ Result<> BlkdebugRules::resume(std::string_view tag) {
     one->released = true;
     suspended_.erase(found);
   }
+  if (on_break != nullptr) on_break(false, one->tag);
   one->queue.wake_all();
   return {};
 }

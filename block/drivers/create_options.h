@@ -33,6 +33,18 @@ inline constexpr CreateOption kQcow2CreateOptions[] = {
     {"size", CreateOption::Type::kSize, "Virtual disk size"},
 };
 
+/// What can be changed of an image that is there.
+inline constexpr CreateOption kQcow2AmendOptions[] = {
+    {"backing_file", CreateOption::Type::kString, "File name of a base image"},
+    {"backing_fmt", CreateOption::Type::kString, "Image format of the base image"},
+    {"compat", CreateOption::Type::kString, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    {"data_file", CreateOption::Type::kString, "File name of an external data file"},
+    {"data_file_raw", CreateOption::Type::kBool, "The external data file must stay valid as a raw image"},
+    {"lazy_refcounts", CreateOption::Type::kBool, "Postpone refcount updates", "off"},
+    {"refcount_bits", CreateOption::Type::kNumber, "Width of a reference count entry in bits", "16"},
+    {"size", CreateOption::Type::kSize, "Virtual disk size"},
+};
+
 /// The protocol driver that storage named `filename` belongs to. "Unknown protocol '%s'".
 Result<const BlockDriver*> protocol_of(BlockGraph& graph, const std::string& filename);
 /// Makes the storage `filename` with the driver its name calls for.

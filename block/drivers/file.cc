@@ -179,19 +179,21 @@ CoResult<> FileNode::co_flush() {
 }
 
 CoResult<> FileNode::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
+  const bool grows = range.end() > total_bytes();  // then the file has to become longer
   auto work = [&] {
     const auto at = static_cast<off_t>(range.offset), n = static_cast<off_t>(range.bytes);
     if (is_block_device_) {
       uint64_t r[2] = {range.offset, range.bytes};
       return ::ioctl(fd_.get(), BLKZEROOUT, r) == 0 ? 0 : errno;
     }
-    if (may_unmap && can_punch_) {
+    if (may_unmap && can_punch_ && !grows) {
       if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n) == 0) return 0;
       if (errno != EOPNOTSUPP) return errno;
       can_punch_ = false;
     }
     if (!can_zero_range_) return ENOTSUP;
-    if (::fallocate(fd_.get(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, n) == 0) return 0;
+    if (::fallocate(fd_.get(), FALLOC_FL_ZERO_RANGE | (grows ? 0 : FALLOC_FL_KEEP_SIZE), at, n) == 0)
+      return 0;
     if (errno == EOPNOTSUPP) can_zero_range_ = false;
     return errno;
   };

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "block/drivers/create_options.h"
 #include "block/drivers/drivers.h"
 #include "block/graph/node_opener.h"
@@ -35,6 +37,14 @@ Result<> write_all_zeroes(int fd, uint64_t bytes) {
   return fsync(fd) == 0 ? Result<>() : Result<>(fail_errno(errno, "Could not flush file to disk"));
 }
 
+/// Whoever reads past the page cache finds out the alignment by trying; a hole would let anything through.
+void allocate_first_block(int fd, uint64_t bytes) {
+  constexpr size_t kLargestBlock = 4096;
+  const std::array<char, kLargestBlock> zeroes = {};
+  const size_t n = bytes >= kLargestBlock ? kLargestBlock : std::min<size_t>(bytes, kSectorBytes);
+  if (n != 0) std::ignore = pwrite(fd, zeroes.data(), n, 0);  // only a help
+}
+
 /// Pool thread: opening and preallocating may take long.
 Result<> make_file(const FileRequest& r) {
   constexpr mode_t kMode = 0644;
@@ -60,6 +70,7 @@ Result<> make_file(const FileRequest& r) {
   }
   if (ftruncate(fd.get(), static_cast<off_t>(r.bytes)) != 0)
     return fail_errno(errno, "Could not resize file");
+  allocate_first_block(fd.get(), r.bytes);
   return {};
 }
 

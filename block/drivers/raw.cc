@@ -21,12 +21,17 @@ class RawNode final : public BlockDriverState {
   }
 
   CoResult<> co_open(OpenContext& ctx) override {
-    offset_ = (co_await or_return(ctx.options.take_size("offset"))).value_or(0);
-    const std::optional<uint64_t> size = co_await or_return(ctx.options.take_size("size"));
-    co_await or_return(check_window(size));
-    has_size_ = size.has_value();
-    size_ = size.value_or(0);
+    const Window window = co_await or_return(take_window(ctx.options));
+    show(window);
     co_return Result<>();
+  }
+  CoResult<> co_reopen_prepare(OptionTree& options, const OpenFlags&) override {
+    next_window_ = co_await or_return(take_window(options));
+    co_return Result<>();
+  }
+  void reopen_commit() override {
+    show(next_window_);
+    set_length(length());
   }
 
   PermPair child_perms(const BlockEdge& child, PermPair cumulative) const override {
@@ -63,11 +68,7 @@ class RawNode final : public BlockDriverState {
     co_return s;
   }
   bool grows_by_writing() const override { return !has_size_ && file_.node().grows_by_writing(); }
-  CoResult<uint64_t> co_getlength() override {
-    if (has_size_) co_return size_;
-    const uint64_t whole = file_.node().total_bytes();
-    co_return whole > offset_ ? whole - offset_ : 0;
-  }
+  CoResult<uint64_t> co_getlength() override { co_return length(); }
   CoResult<> co_truncate(uint64_t bytes, Preallocation how) override {
     if (has_size_) co_return fail(ENOTSUP, "Cannot resize fixed-size raw disks");
     if (bytes > kMaxNodeBytes - offset_) co_return fail(EINVAL, "Disk size too large for the chosen offset");
@@ -79,17 +80,36 @@ class RawNode final : public BlockDriverState {
  private:
   static constexpr uint64_t kProbeBytes = 512;
 
-  Result<> check_window(std::optional<uint64_t> size) const {
+  /// Which bytes of the child are shown.
+  struct Window {
+    uint64_t offset = 0;
+    std::optional<uint64_t> bytes;  ///< absent: up to the child's end
+  };
+
+  Result<Window> take_window(OptionTree& options) const {
+    Window w;
+    w.offset = TRY(options.take_size("offset")).value_or(0);
+    w.bytes = TRY(options.take_size("size"));
     const uint64_t whole = file_.node().total_bytes();
-    if (offset_ > whole)
-      return fail(EINVAL, "Offset (", offset_, ") cannot be greater than size of the containing file (",
+    if (w.offset > whole)
+      return fail(EINVAL, "Offset (", w.offset, ") cannot be greater than size of the containing file (",
                   whole, ")");
-    if (!size) return {};
-    if (*size > whole - offset_)
-      return fail(EINVAL, "The sum of offset (", offset_, ") and size (", *size,
+    if (!w.bytes) return w;
+    if (*w.bytes > whole - w.offset)
+      return fail(EINVAL, "The sum of offset (", w.offset, ") and size (", *w.bytes,
                   ") has to be smaller or equal to the  actual size of the containing file (", whole, ")");
-    if (*size % kSectorBytes != 0) return fail(EINVAL, "Specified size is not multiple of ", kSectorBytes);
-    return {};
+    if (*w.bytes % kSectorBytes != 0) return fail(EINVAL, "Specified size is not multiple of ", kSectorBytes);
+    return w;
+  }
+  void show(const Window& w) {
+    offset_ = w.offset;
+    has_size_ = w.bytes.has_value();
+    size_ = w.bytes.value_or(0);
+  }
+  uint64_t length() const {
+    if (has_size_) return size_;
+    const uint64_t whole = file_.node().total_bytes();
+    return whole > offset_ ? whole - offset_ : 0;
   }
 
   CoResult<> co_write(ByteRange range, IoVector iov) {
@@ -123,6 +143,7 @@ class RawNode final : public BlockDriverState {
   uint64_t offset_ = 0;
   uint64_t size_ = 0;
   bool has_size_ = false;
+  Window next_window_;  ///< between co_reopen_prepare() and commit
 };
 
 }  // namespace

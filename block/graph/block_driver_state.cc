@@ -205,6 +205,12 @@ CoResult<> BlockDriverState::co_save_vmstate(uint64_t at, IoVector iov) {
 CoResult<> BlockDriverState::co_make_empty() {
   co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot empty an image");
 }
+CoResult<bool> BlockDriverState::co_pwrite_zeroes_part(ByteRange) {
+  co_return false;
+}
+CoResult<> BlockDriverState::co_amend(OptionTree&) {
+  co_return fail(ENOTSUP, "Format driver '", driver().name, "' does not support option amendment");
+}
 CoResult<> BlockDriverState::co_change_backing_name(BackingName) {
   co_return fail(ENOTSUP, "Block format '", driver().name, "' knows no backing files");
 }

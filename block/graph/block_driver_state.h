@@ -174,6 +174,9 @@ class BlockDriverState {
   virtual CoResult<> co_pwritev(ByteRange range, IoVector iov);
   /// ENOTSUP: the generic layer writes zeroes from memory.
   virtual CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap);
+  /// Zeroes for a part of one unit of pwrite_zeroes_alignment. True if the driver has seen to it; false: the
+  /// generic layer writes them from memory.
+  virtual CoResult<bool> co_pwrite_zeroes_part(ByteRange range);
   /// ENOTSUP: nothing happens.
   virtual CoResult<> co_pdiscard(ByteRange range);
   /// Writes whole units of the image's own size, packed. ENOTSUP: the format knows no such thing.
@@ -208,6 +211,9 @@ class BlockDriverState {
   virtual CoResult<> co_make_empty();
   /// Changes what the image says about its backing file; empty: none.
   virtual CoResult<> co_change_backing_name(BackingName name);
+  /// Changes what the image itself is, as the driver's amend_options say; takes those it knows out of
+  /// `options`.
+  virtual CoResult<> co_amend(OptionTree& options);
 
   // --- Driver operations: points where tests let requests fail or wait (blkdebug). Events have QEMU's names:
   // "l2_load", "flush_to_disk" …
@@ -236,6 +242,11 @@ class BlockDriverState {
   RangeLock& write_ranges() { return write_ranges_; }
 
  protected:
+  /// The node has this length now. Nothing is in flight.
+  void set_length(uint64_t bytes) {
+    total_bytes_.store((bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes, std::memory_order_relaxed);
+  }
+
   OpenFlags flags_;
   BdrvChild file_;
   BdrvChild backing_;
@@ -308,6 +319,8 @@ struct BlockDriver {
   std::unique_ptr<BlockDriverState> (*make)() = nullptr;
   /// What co_create() takes, in the order people see it; empty: images of this kind cannot be made.
   std::span<const CreateOption> create_options = {};
+  /// What co_amend() takes; empty: images of this kind cannot be changed so.
+  std::span<const CreateOption> amend_options = {};
   /// Makes an image; takes its options out of `options`.
   CoResult<> (*co_create)(BlockGraph& graph, const std::string& filename, OptionTree& options) = nullptr;
 };

@@ -184,6 +184,13 @@ CoResult<> co_write_real_zeroes(BlockDriverState& bs, ByteRange r, bool may_grow
   co_return Result<>();
 }
 
+/// What is no whole unit of the driver's.
+CoResult<> co_zero_part(BlockDriverState& bs, ByteRange r, bool may_grow) {
+  const bool aligned = (r.offset | r.bytes) % std::max(bs.limits().request_alignment, 1u) == 0;
+  if (aligned && co_await or_return(co_await bs.co_pwrite_zeroes_part(r))) co_return Result<>();
+  co_return co_await co_write_real_zeroes(bs, r, may_grow);
+}
+
 }  // namespace
 
 CoResult<> co_node_preadv(BlockDriverState& bs, ByteRange range, IoVector iov) {
@@ -213,7 +220,7 @@ CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may
   const uint64_t first = std::min(align_up(range.offset, align), range.end());
   const uint64_t last = std::max(align_down(range.end(), align), first);
   const ByteRange head{range.offset, first - range.offset}, tail{last, range.end() - last};
-  if (head.bytes != 0) co_await or_return(co_await co_write_real_zeroes(bs, head, may_grow));
+  if (head.bytes != 0) co_await or_return(co_await co_zero_part(bs, head, may_grow));
   for (uint64_t at = first; at < last;) {
     const ByteRange part{at, chunk(last - at, l.max_pwrite_zeroes, align)};
     Result<> r = co_await bs.co_pwrite_zeroes(part, may_unmap);
@@ -222,7 +229,7 @@ CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may
     co_await or_return(std::move(r));
     at += part.bytes;
   }
-  if (tail.bytes != 0) co_await or_return(co_await co_write_real_zeroes(bs, tail, may_grow));
+  if (tail.bytes != 0) co_await or_return(co_await co_zero_part(bs, tail, may_grow));
   bs.raise_length(range.end());
   co_return Result<>();
 }

@@ -59,6 +59,7 @@ class Checker {
   CoResult<> co_count_bitmaps();
   CoResult<> co_read_refcounts();
   CoResult<> co_compare();
+  bool flag_fits(uint64_t cluster, bool copied) const;
   CoResult<> co_check_copied();
   CoResult<> co_check_copied_l2(uint64_t table, bool fix);
   CoResult<> co_set_refcount(uint64_t cluster, uint64_t value);
@@ -310,6 +311,12 @@ CoResult<> Checker::co_compare() {
   co_return Result<>();
 }
 
+/// A flag that is right for the references there are waits for no more than the repair of a leak.
+bool Checker::flag_fits(uint64_t cluster, bool copied) const {
+  const uint64_t n = refcount_on_disk(cluster), real = counts_.get(cluster);
+  return (n == 1) == copied || (n > real && (real == 1) == copied);
+}
+
 CoResult<> Checker::co_check_copied_l2(uint64_t table, bool fix) {
   std::vector<uint64_t> entries(h_.cluster_bytes() / 8);
   if (!co_await co_read_table(table, entries)) co_return Result<>();
@@ -320,7 +327,7 @@ CoResult<> Checker::co_check_copied_l2(uint64_t table, bool fix) {
     if ((e & kCompressed) != 0 || host == 0 || (host & (h_.cluster_bytes() - 1)) != 0 || h_.has_data_file())
       continue;
     const uint64_t n = refcount_on_disk(host >> h_.cluster_bits);
-    if ((n == 1) == ((e & kCopied) != 0)) continue;
+    if (flag_fits(host >> h_.cluster_bits, (e & kCopied) != 0)) continue;
     say(fix ? "Repairing" : "ERROR", " OFLAG_COPIED data cluster: l2_entry=", hex(e), " refcount=", n);
     ++(fix ? result_.corruptions_fixed : result_.corruptions);
     if (!fix) continue;
@@ -342,7 +349,7 @@ CoResult<> Checker::co_check_copied() {
     const uint64_t table = e & kL1OffsetMask;
     if (table == 0 || (table & (h_.cluster_bytes() - 1)) != 0 || table >= file_bytes_) continue;
     const uint64_t n = refcount_on_disk(table >> h_.cluster_bits);
-    if ((n == 1) != ((e & kCopied) != 0)) {
+    if (!flag_fits(table >> h_.cluster_bits, (e & kCopied) != 0)) {
       say(fix ? "Repairing" : "ERROR", " OFLAG_COPIED L2 cluster: l1_index=", i, " l1_entry=", hex(e),
           " refcount=", n);
       ++(fix ? result_.corruptions_fixed : result_.corruptions);

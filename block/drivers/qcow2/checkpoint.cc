@@ -27,6 +27,11 @@ bool any_set(const std::vector<bool>& bits) {
 }
 }  // namespace
 
+bool Image::has_changes() const {
+  return l2_.has_dirty() || refcounts_.has_dirty() || !frees_.empty() || any_set(l1_dirty_) ||
+         any_set(refcount_table_dirty_);
+}
+
 /// Slices that follow each other in the file go in one request.
 CoResult<> Image::co_write_slices(const std::vector<TableCache::Written>& slices, uint32_t slice_bytes) {
   constexpr size_t kMaxPieces = 256;
@@ -61,16 +66,20 @@ CoResult<> Image::co_write_table(uint64_t offset, const std::vector<uint64_t>& e
 }
 
 CoResult<> Image::co_write_batch(const Batch& b) {
+  if (!b.refcounts.empty()) co_await or_return(co_await co_event("refblock_update_part"));
   co_await or_return(co_await co_write_slices(b.refcounts, refcounts_.slice_bytes()));
   if (b.has_refcount_table) {
+    co_await or_return(co_await co_event("reftable_update"));
     co_await or_return(co_await file_.co_flush());
     co_await or_return(
         co_await co_write_table(b.refcount_table_offset, b.refcount_table, b.refcount_table_sectors));
   }
   if (b.l2.empty() && !b.has_l1) co_return Result<>();
   co_await or_return(co_await co_flush_children());
+  if (!b.l2.empty()) co_await or_return(co_await co_event("l2_update"));
   co_await or_return(co_await co_write_slices(b.l2, l2_.slice_bytes()));
   if (!b.has_l1) co_return Result<>();
+  co_await or_return(co_await co_event("l1_update"));
   if (!b.l2.empty()) co_await or_return(co_await file_.co_flush());
   co_return co_await co_write_table(b.l1_offset, b.l1, b.l1_sectors);
 }
@@ -101,7 +110,9 @@ CoResult<> Image::co_checkpoint(bool durable) {
     }
     b.frees.swap(frees_);
   }
-  Result<> done = b.empty() ? Result<>() : co_await co_write_batch(b);
+  Result<> done;
+  if (!b.empty()) done = co_await co_event("flush_to_os");
+  if (done && !b.empty()) done = co_await co_write_batch(b);
   if (done && (durable || !b.frees.empty())) done = co_await co_flush_children();
   {
     std::lock_guard lock(mutex_);

@@ -264,6 +264,7 @@ Step<> Image::plan_allocation(ByteRange range, WritePlan& plan, TableSlice& slic
 Step<> Image::link(WritePlan& plan) {
   uint32_t index = 0;
   TableSlice* slice = STEP(l2_slice_for_write(plan.clusters.offset, index));
+  STEP(reserve(l2_, *slice));
   const uint64_t size = cluster_bytes(), unit = header_.subcluster_bytes();
   for (uint64_t at = plan.clusters.offset; at < plan.clusters.end(); at += size, ++index) {
     const uint64_t old = entry_at(*slice, index);
@@ -287,6 +288,7 @@ Step<> Image::link_compressed(uint64_t guest, uint64_t entry) {
   TableSlice* slice = STEP(l2_slice_for_write(guest, index));
   if (conflicts(guest, guest + cluster_bytes(), true))
     return stdx::unexpected(Need{Need::Kind::kWait, nullptr, 0, {}});
+  STEP(reserve(l2_, *slice));
   free_entry_later(entry_at(*slice, index), FreeReason::kOther);
   set_entry(*slice, index, entry, 0);
   return {};
@@ -298,6 +300,7 @@ Step<uint64_t> Image::zero(ByteRange range, bool unmap) {
   const uint64_t size = cluster_bytes(), unit = header_.subcluster_bytes();
   if (conflicts(cluster_floor(range.offset), cluster_ceil(range.end()), true))
     return stdx::unexpected(Need{Need::Kind::kWait, nullptr, 0, {}});
+  STEP(reserve(l2_, *slice));
   uint64_t at = range.offset;
   for (; at < range.end() && index < entries_per_slice(); ++index) {
     const uint64_t cluster = cluster_floor(at), end = std::min(cluster + size, range.end());
@@ -332,6 +335,7 @@ Step<uint64_t> Image::discard(ByteRange range, bool full, bool has_backing, Free
   TableSlice* slice = STEP(l2_slice_for_write(range.offset, index));
   if (conflicts(range.offset, range.end(), true))
     return stdx::unexpected(Need{Need::Kind::kWait, nullptr, 0, {}});
+  STEP(reserve(l2_, *slice));
   uint64_t at = range.offset;
   for (; at < range.end() && index < entries_per_slice(); ++index, at += cluster_bytes()) {
     const uint64_t old = entry_at(*slice, index), old_bitmap = bitmap_at(*slice, index);
@@ -355,18 +359,22 @@ Step<uint64_t> Image::discard(ByteRange range, bool full, bool has_backing, Free
   return std::min(at, range.end()) - range.offset;
 }
 
-Step<uint64_t> Image::refresh_copied(uint64_t table, uint64_t first) {
+Step<uint64_t> Image::refresh_copied(uint64_t table, uint64_t first, const std::vector<uint64_t>& leaving) {
   const uint64_t per_slice = entries_per_slice();
   const uint64_t offset = table + first / per_slice * l2_.slice_bytes();
   TableSlice* slice = l2_.find(offset);
   if (slice == nullptr) return stdx::unexpected(Need{Need::Kind::kLoad, &l2_, offset, {}});
+  STEP(reserve(l2_, *slice));
   const uint64_t last = (first / per_slice + 1) * per_slice - 1;
   for (uint64_t i = first; i <= last; ++i) {
     const auto index = static_cast<uint32_t>(i % per_slice);
     const uint64_t entry = entry_at(*slice, index), host = entry & kL2OffsetMask;
     if ((entry & kCompressed) != 0 || host == 0 || data_) continue;
-    const uint64_t now =
-        STEP(refcount(host >> header_.cluster_bits)) == 1 ? entry | kCopied : entry & ~kCopied;
+    const size_t there = i * header_.l2_entry_bytes() / 8;
+    const bool left = there < leaving.size() && (leaving[there] & kCompressed) == 0 &&
+                      (leaving[there] & kL2OffsetMask) == host;
+    const uint64_t n = STEP(refcount(host >> header_.cluster_bits)) - (left ? 1 : 0);
+    const uint64_t now = n == 1 ? entry | kCopied : entry & ~kCopied;
     if (now != entry) set_entry(*slice, index, now, bitmap_at(*slice, index));
   }
   return last;

@@ -110,6 +110,7 @@ CoResult<> Image::co_close() {
   {
     std::lock_guard lock(mutex_);
     refcounts_lazy_ = false;  // now they are due
+    if (!has_changes() && (header_.incompatible & kIncompatDirty) == 0) co_return Result<>();
   }
   co_await or_return(co_await co_checkpoint(true));
   // Giving back what the first one freed changed refcounts again.
@@ -186,6 +187,7 @@ CoResult<> Image::co_load(TableCache& cache, uint64_t offset) {
   }
   auto data = std::make_shared<AlignedBuffer>();
   co_await or_return(data->allocate(std::max(cache.slice_bytes(), 512u), cache.slice_bytes()));
+  co_await or_return(co_await co_event(&cache == &l2_ ? "l2_load" : "refblock_load"));
   const ByteRange range(offset, cache.slice_bytes());
   co_await or_return(co_await file_.co_preadv(range, data->iov(range.bytes)));
   std::lock_guard lock(mutex_);

@@ -172,9 +172,10 @@ class Image {
   Step<uint64_t> allocate_bytes(uint64_t bytes);
   Step<> link_compressed(uint64_t guest, uint64_t entry);
 
-  /// Sets copied flags of the L2 table at `table` from entry `first` on as the refcounts are now; returns the
-  /// last entry it came to.
-  Step<uint64_t> refresh_copied(uint64_t table, uint64_t first);
+  /// Sets copied flags of the L2 table at `table` from entry `first` on as the refcounts are now, or will be
+  /// when the references of `leaving`, another table for the same part of the disk (may be empty), are gone;
+  /// returns the last entry it came to.
+  Step<uint64_t> refresh_copied(uint64_t table, uint64_t first, const std::vector<uint64_t>& leaving);
   /// With mutex() held, nothing in flight and nothing dirty: the active tables are others now.
   void drop_l2_cache();
 
@@ -204,11 +205,23 @@ class Image {
   CoResult<> co_relieve();
   CoResult<> co_write_header();
   CoResult<> co_grow_l1(uint64_t entries);
+  /// Counts of 2^order bits. Nothing may be in flight.
+  CoResult<> co_change_refcount_width(uint32_t order);
+  /// Makes ordinary clusters of all that only a flag says is zero. Nothing may be in flight.
+  CoResult<> co_expand_zero_clusters(bool has_backing);
   /// For whoever changed l1() under mutex().
   void l1_changed(uint64_t index) { l1_dirty_[index / kSectorEntries] = true; }
   /// An error that says the image is broken, and marks it so if it is open for writing.
   Need corruption(std::string what);
   CoResult<> co_flush_children();
+
+  // --- Points where tests let requests fail or wait; "l2_load" and the like.
+  bool hears_events() const { return file_.node().hears_debug_events(); }
+  CoResult<> co_event(std::string_view event) {
+    if (!hears_events()) [[likely]]
+      co_return Result<>();
+    co_return co_await file_.node().co_debug_event(event);
+  }
 
   uint64_t snapshot_table_bytes = 0;  ///< of the table the header names, once it was read
 
@@ -241,12 +254,16 @@ class Image {
   };
   struct Batch;
 
+  /// With mutex() held: tables or counts differ from the file's.
+  bool has_changes() const;
   CoResult<> co_bring(Need need);
   CoResult<> co_load(TableCache& cache, uint64_t offset);
   CoResult<> co_new_l2(uint64_t l1_index);
   CoResult<> co_grow_refcount_table();
   CoResult<> co_mark_corrupt(std::string what);
   CoResult<> co_mark_snapshots();
+  CoResult<uint64_t> co_without_zero_flag(uint64_t entry, uint64_t owners, bool has_backing,
+                                          std::vector<uint64_t>& gone);
   Need bad_allocation(uint64_t offset, std::string_view what);
   CoResult<> co_set_dirty_bit();
   CoResult<> co_write_table(uint64_t offset, const std::vector<uint64_t>& entries, std::vector<bool> sectors);
@@ -256,6 +273,11 @@ class Image {
   CoResult<> co_read_entries(uint64_t offset, std::vector<uint64_t>& entries);
   Result<> check_tables();
 
+  /// Before the first change a step makes to a slice: it will be possible.
+  static Step<> reserve(TableCache& cache, TableSlice& slice) {
+    if (cache.reserve(slice)) return {};
+    return stdx::unexpected(Need::failed(Error(ENOMEM, "Cannot allocate memory for a table")));
+  }
   Step<uint64_t> l2_table(uint64_t guest);
   Step<TableSlice*> l2_slice(uint64_t guest, uint32_t& index);
   Step<TableSlice*> l2_slice_for_write(uint64_t guest, uint32_t& index);

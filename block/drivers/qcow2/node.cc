@@ -28,7 +28,7 @@ void Qcow2Node::refresh_limits(BlockLimits& limits) const {
 // --- Reading.
 
 CoResult<> Qcow2Node::co_preadv(ByteRange range, IoVector iov) {
-  {
+  if (!image_.hears_events()) [[likely]] {
     std::lock_guard lock(image_.mutex());
     const Step<Mapping> m = image_.map(range);
     if (m && m->kind == ClusterKind::kData && m->bytes == range.bytes) [[likely]]
@@ -52,13 +52,16 @@ CoResult<> Qcow2Node::co_read_general(ByteRange range, IoVector iov) {
 CoResult<> Qcow2Node::co_read_run(const Mapping& m, ByteRange range, IoVector iov) {
   switch (m.kind) {
     case ClusterKind::kData:
+      if (image_.hears_events()) co_await or_return(co_await image_.co_event("read_aio"));
       co_return co_await image_.data_child().co_preadv(ByteRange(m.host, range.bytes), iov);
     case ClusterKind::kCompressed:
       co_return co_await co_read_compressed(m.entry, range, iov);
     case ClusterKind::kUnallocated:
       // Behind the disk's end lies machine state, which nothing shows through.
-      if (backing_ && range.offset < image_.header().virtual_bytes)
+      if (backing_ && range.offset < image_.header().virtual_bytes) {
+        if (image_.hears_events()) co_await or_return(co_await image_.co_event("read_backing_aio"));
         co_return co_await backing_.co_preadv(range, iov);
+      }
       break;
     case ClusterKind::kZero:
       break;
@@ -108,10 +111,16 @@ CoResult<> Qcow2Node::co_pwritev(ByteRange range, IoVector iov) {
 }
 
 CoResult<> Qcow2Node::co_write_plan(WritePlan& plan, IoVector iov) {
-  if (!plan.allocates) [[likely]]
+  if (!plan.allocates && !image_.hears_events()) [[likely]]
     return image_.data_child().co_pwritev(
         ByteRange(plan.host + (plan.guest.offset - plan.clusters.offset), plan.guest.bytes), iov);
-  return co_write_with_surroundings(plan, iov);
+  return plan.allocates ? co_write_with_surroundings(plan, iov) : co_write_after_event(plan, iov);
+}
+
+CoResult<> Qcow2Node::co_write_after_event(const WritePlan& plan, IoVector iov) {
+  if (image_.hears_events()) co_await or_return(co_await image_.co_event("write_aio"));
+  co_return co_await image_.data_child().co_pwritev(
+      ByteRange(plan.host + (plan.guest.offset - plan.clusters.offset), plan.guest.bytes), iov);
 }
 
 CoResult<> Qcow2Node::co_write_with_surroundings(const WritePlan& plan, IoVector iov) {
@@ -134,10 +143,12 @@ CoResult<> Qcow2Node::co_write_with_surroundings(const WritePlan& plan, IoVector
       tail_zero = is_zero(co_await or_return(co_await image_.co_step<Mapping>(look_tail)), tail);
   }
   const bool skip = plan.fresh && head_zero && tail_zero;
+  if (image_.hears_events()) co_await or_return(co_await image_.co_event("write_aio"));
   if (skip || head + tail == 0) {
     co_await or_return(
         co_await image_.data_child().co_pwritev(ByteRange(host + head, plan.guest.bytes), iov));
   } else {
+    if (image_.hears_events()) co_await or_return(co_await image_.co_event("cow_read"));
     co_await or_return(around.allocate(4096, head + tail));
     const IoVector all = around.iov(head + tail);
     if (head_zero)
@@ -180,6 +191,39 @@ CoResult<> Qcow2Node::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
     co_await or_return(co_await image_.co_relieve());
   }
   co_return Result<>();
+}
+
+/// Whether what shows through where this image has nothing is known to be zero.
+CoResult<bool> Qcow2Node::co_reads_zero_below(ByteRange range) {
+  for (const BdrvChild* below = &backing_; *below; below = &below->node().backing()) {
+    BlockDriverState& node = below->node();
+    if (range.offset >= node.total_bytes()) co_return true;
+    const uint64_t n = std::min(range.bytes, node.total_bytes() - range.offset);
+    const BlockStatus s = co_await or_return(co_await co_node_block_status(node, ByteRange(range.offset, n)));
+    if (s.zero && s.bytes >= n) co_return true;
+    if (s.allocated || s.bytes < n || !node.backing()) co_return false;
+  }
+  co_return true;
+}
+
+/// A part of a subcluster that reads as zeroes anyway: the whole of it can say so.
+CoResult<bool> Qcow2Node::co_pwrite_zeroes_part(ByteRange range) {
+  const Header& h = image_.header();
+  if (h.version < 3) co_return false;
+  const uint64_t unit = h.subcluster_bytes(), first = range.offset / unit * unit;
+  if (range.end() > first + unit) co_return false;
+  const uint64_t seen = std::min(unit, h.virtual_bytes - first);
+  co_await or_return(co_await co_before_allocating());
+  co_await or_return(co_await image_.co_before_linking());
+  const bool below = co_await or_return(co_await co_reads_zero_below(ByteRange(first, seen)));
+  auto clear = [&]() -> Step<bool> {
+    const Mapping m = STEP(image_.map(ByteRange(first, seen)));
+    const bool reads_zero = m.kind == ClusterKind::kZero || (m.kind == ClusterKind::kUnallocated && below);
+    if (!reads_zero || m.bytes < seen) return false;
+    std::ignore = STEP(image_.zero(ByteRange(first, unit), false));
+    return true;
+  };
+  co_return co_await image_.co_step<bool>(clear);
 }
 
 CoResult<> Qcow2Node::co_pdiscard(ByteRange range) {
@@ -297,6 +341,7 @@ CoResult<> Qcow2Node::co_preallocate(uint64_t from, uint64_t to, Preallocation h
 }
 
 CoResult<> Qcow2Node::co_make_empty() {
+  if (image_.hears_events()) co_await or_return(co_await image_.co_event("empty_image_prepare"));
   co_await or_return(co_await co_shrink(0));
   co_return co_await image_.co_checkpoint(true);
 }

@@ -20,6 +20,7 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_preadv(ByteRange range, IoVector iov) override;
   CoResult<> co_pwritev(ByteRange range, IoVector iov) override;
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override;
+  CoResult<bool> co_pwrite_zeroes_part(ByteRange range) override;
   CoResult<> co_pdiscard(ByteRange range) override;
   CoResult<> co_pwrite_compressed(ByteRange range, IoVector iov) override;
   CoResult<> co_flush() override;
@@ -40,6 +41,7 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_save_vmstate(uint64_t at, IoVector iov) override;
   CoResult<> co_make_empty() override;
   CoResult<> co_change_backing_name(BackingName name) override;
+  CoResult<> co_amend(OptionTree& options) override;
 
   Image& image() { return image_; }
 
@@ -52,9 +54,12 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_read_run(const Mapping& m, ByteRange range, IoVector iov);
   CoResult<> co_read_compressed(uint64_t entry, ByteRange range, IoVector iov);
   CoResult<> co_write_plan(WritePlan& plan, IoVector iov);
+  CoResult<bool> co_reads_zero_below(ByteRange range);
+  CoResult<> co_write_after_event(const WritePlan& plan, IoVector iov);
   CoResult<> co_write_with_surroundings(const WritePlan& plan, IoVector iov);
   CoResult<> co_before_allocating();
   CoResult<> co_shrink(uint64_t bytes);
+  CoResult<> co_downgrade();
 
   BdrvChild data_;  ///< the external data file, if the image has one
   Image image_;

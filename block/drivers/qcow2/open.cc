@@ -188,6 +188,7 @@ const BlockDriver kQcow2Driver = {
         },
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<qcow2::Qcow2Node>(); },
     .create_options = kQcow2CreateOptions,
+    .amend_options = kQcow2AmendOptions,
     .co_create = co_create_qcow2,
 };
 

@@ -80,12 +80,13 @@ Step<> Image::claim(uint64_t first, uint64_t count) {
   uint64_t index = 0;
   bool absent = false;
   for (uint64_t c = first; c < first + count;) {
-    std::ignore = STEP(refcount_slice(c, index, absent));
+    TableSlice* slice = STEP(refcount_slice(c, index, absent));
     if (absent) {
       STEP(ensure_refcount_block(c));
       return stdx::unexpected(
           Need{Need::Kind::kLoad, &refcounts_, refcount_table_[c / header_.refcounts_per_block()], {}});
     }
+    STEP(reserve(refcounts_, *slice));
     c += refcounts_per_slice() - index;
   }
   for (uint64_t c = first; c < first + count; ++c) {
@@ -156,6 +157,7 @@ Step<> Image::add_reference(uint64_t offset, uint64_t bytes) {
     if (get_refcount(slice->data->data(), index, header_.refcount_order) == header_.max_refcount())
       return stdx::unexpected(
           Need::failed(Error(EINVAL, "The refcount of a cluster would become too large")));
+    STEP(reserve(refcounts_, *slice));
   }
   for (uint64_t c = first; c <= last; ++c) {
     TableSlice* slice = STEP(refcount_slice(c, index, absent));
@@ -174,6 +176,7 @@ Step<> Image::drop_reference(uint64_t cluster, FreeReason) {
     return stdx::unexpected(
         Need::failed(Error(EINVAL, str_cat("The refcount of cluster 0x", hex(cluster << header_.cluster_bits),
                                            " is zero already"))));
+  STEP(reserve(refcounts_, *slice));
   set_refcount(refcounts_.change(*slice), index, header_.refcount_order, n - 1);
   if (n == 1) {
     free_hint_ = std::min(free_hint_, cluster);

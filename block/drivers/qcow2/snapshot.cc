@@ -171,14 +171,19 @@ CoResult<> co_write_snapshots(Image& image, const std::vector<Snapshot>& all) {
   co_return Result<>();
 }
 
-/// Sets each copied flag of the active tables as the refcounts are now.
-CoResult<> co_refresh_copied(Image& image) {
+/// Sets each copied flag of the active tables as the refcounts are now, or will be without the tree of
+/// `leaving`.
+CoResult<> co_refresh_copied(Image& image, std::vector<uint64_t> leaving = {}) {
   const Header& h = image.header();
   for (size_t i = 0; i < image.l1().size(); ++i) {
     const uint64_t table = image.l1()[i] & kL1OffsetMask;
     if (table == 0) continue;
     auto count_table = [&] { return image.refcount(table >> h.cluster_bits); };
-    const bool own = co_await or_return(co_await image.co_step<uint64_t>(count_table)) == 1;
+    const uint64_t left = i < leaving.size() ? leaving[i] & kL1OffsetMask : 0;
+    const uint64_t n = co_await or_return(co_await image.co_step<uint64_t>(count_table));
+    const bool own = n - (left == table ? 1 : 0) == 1;
+    std::vector<uint64_t> entries;
+    if (left != 0) entries = co_await or_return(co_await co_read_l1(image, left, h.cluster_bytes() / 8));
     {
       std::lock_guard lock(image.mutex());
       const uint64_t now = own ? table | kCopied : table;
@@ -188,7 +193,7 @@ CoResult<> co_refresh_copied(Image& image) {
       }
     }
     for (uint64_t e = 0; e < h.l2_entries(); ++e) {
-      auto mark = [&] { return image.refresh_copied(table, e); };
+      auto mark = [&] { return image.refresh_copied(table, e, entries); };
       e = co_await or_return(co_await image.co_step<uint64_t>(mark));
     }
     co_await or_return(co_await image.co_relieve());
@@ -231,11 +236,16 @@ CoResult<std::vector<Snapshot>> co_read_snapshots(Image& image) {
   co_return all;
 }
 
+CoResult<> co_rewrite_snapshots(Image& image) {
+  const std::vector<Snapshot> all = co_await or_return(co_await co_read_snapshots(image));
+  co_return co_await co_write_snapshots(image, all);
+}
+
 CoResult<> co_create_snapshot(Image& image, Snapshot snapshot) {
   Header& h = image.header();
   if (h.has_data_file()) co_return fail(ENOTSUP, "Images with an external data file cannot have snapshots");
+  if (h.snapshots >= kMaxSnapshots) co_return fail(EFBIG, "The image has as many snapshots as it can");
   std::vector<Snapshot> all = co_await or_return(co_await co_read_snapshots(image));
-  if (all.size() >= kMaxSnapshots) co_return fail(EFBIG, "The image has as many snapshots as it can");
   if (snapshot.id.empty()) {  // one more than the largest there is
     uint64_t largest = 0, n = 0;
     for (const Snapshot& s : all)
@@ -337,7 +347,6 @@ CoResult<> co_show_snapshot(Image& image, const Snapshot& s) {
 }
 
 CoResult<> co_delete_snapshot(Image& image, const std::string& id) {
-  const Header& h = image.header();
   std::vector<Snapshot> all = co_await or_return(co_await co_read_snapshots(image));
   const auto it = std::ranges::find(all, id, &Snapshot::id);
   if (it == all.end()) co_return fail(ENOENT, "Can't find the snapshot");
@@ -347,6 +356,8 @@ CoResult<> co_delete_snapshot(Image& image, const std::string& id) {
       co_await or_return(co_await co_read_l1(image, gone.l1_offset, gone.l1_entries));
   co_await or_return(co_await image.co_checkpoint(true));
   co_await or_return(co_await co_write_snapshots(image, all));
+  // The flags first: what a crash leaves then is too many references, and nothing worse.
+  co_await or_return(co_await co_refresh_copied(image, l1));
   DropReferences drop{image, FreeReason::kSnapshot};
   co_await or_return(co_await co_walk_tree(image, l1, drop));
   {
@@ -354,9 +365,7 @@ CoResult<> co_delete_snapshot(Image& image, const std::string& id) {
     image.unmark_meta(gone.l1_offset, l1.size() * 8);
     image.free_later(gone.l1_offset, l1.size() * 8, FreeReason::kSnapshot);
   }
-  co_await or_return(co_await image.co_checkpoint(true));
-  std::ignore = h;
-  co_return co_await co_refresh_copied(image);
+  co_return co_await image.co_checkpoint(true);
 }
 
 }  // namespace rhea::qcow2

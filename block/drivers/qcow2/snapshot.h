@@ -22,6 +22,9 @@ struct Snapshot {
 /// The image's table. Fails if an entry is bent.
 CoResult<std::vector<Snapshot>> co_read_snapshots(Image& image);
 
+/// Writes the table anew, with all fields that today's version has.
+CoResult<> co_rewrite_snapshots(Image& image);
+
 /// Makes a snapshot of the state at this moment; nothing may be in flight. `snapshot` has name, dates, vm
 /// state size; id and places are filled in. EEXIST if the id is taken.
 CoResult<> co_create_snapshot(Image& image, Snapshot snapshot);

@@ -1,6 +1,7 @@
 #include "block/drivers/qcow2/table_cache.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 
 namespace rhea::qcow2 {
@@ -46,14 +47,17 @@ void TableCache::evict() {
   if (slices_.size() >= capacity_) trim(capacity_ - 1);
 }
 
+bool TableCache::reserve(TableSlice& slice) {
+  if (slice.data.use_count() == 1) return true;
+  auto copy = std::make_shared<AlignedBuffer>();  // somebody is writing it out
+  if (!allocate(*copy, slice_bytes_)) return false;
+  std::memcpy(copy->data(), slice.data->data(), slice_bytes_);
+  slice.data = std::move(copy);
+  return true;
+}
+
 uint8_t* TableCache::change(TableSlice& slice) {
-  if (slice.data.use_count() > 1) {  // somebody is writing it out, or reading it
-    auto copy = std::make_shared<AlignedBuffer>();
-    if (copy->allocate(slice_bytes_, slice_bytes_)) {
-      std::memcpy(copy->data(), slice.data->data(), slice_bytes_);
-      slice.data = std::move(copy);
-    }
-  }
+  assert(slice.data.use_count() == 1);
   if (!slice.dirty) {
     if (!slice.writing) --clean_;
     slice.dirty = true;

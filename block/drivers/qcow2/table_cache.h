@@ -38,8 +38,16 @@ class TableCache {
   }
   /// Puts a slice in that is not there yet; older clean ones may go.
   TableSlice& insert(uint64_t offset, std::shared_ptr<AlignedBuffer> data);
-  /// Memory of `slice` for changing it; marks it dirty. What is being written stays as it was.
+  /// Makes sure that change() gets memory: what is being written has to stay as it was, so the slice may need
+  /// a copy. False if there is no memory for one; nothing has changed then. It holds until the owner's mutex
+  /// is let go.
+  [[nodiscard]] bool reserve(TableSlice& slice);
+  /// Memory of a reserved `slice` for changing it; marks it dirty.
   uint8_t* change(TableSlice& slice);
+  /// Where the memory for copies comes from; tests put another in its place.
+  bool (*allocate)(AlignedBuffer& buffer, uint32_t bytes) = [](AlignedBuffer& buffer, uint32_t bytes) {
+    return buffer.allocate(bytes, bytes).has_value();
+  };
   /// Forgets a slice whatever its state: its place in the file is no table any more.
   void drop(uint64_t offset);
   void clear();
