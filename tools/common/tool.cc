@@ -1,8 +1,10 @@
 #include "tools/common/tool.h"
 
+#include "backends/backend_types.h"
 #include "block/cache_mode.h"
 #include "block/drivers/drivers.h"
 #include "block/graph/open.h"
+#include "qom/user_creatable.h"
 #include "util/keyval.h"
 #include "util/log.h"
 
@@ -25,6 +27,13 @@ Result<std::unique_ptr<Tool>> Tool::create() {
 
 Tool::~Tool() {
   std::ignore = run(graph_.co_shutdown());
+}
+
+Result<> Tool::add_object(const std::string& text) {
+  if (!std::exchange(types_registered_, true)) register_backend_types(TypeRegistry::instance());
+  if (text.starts_with('{')) return object_add(TRY(Json::parse(text)), ValueForm::kTyped);
+  const Keyval parsed = TRY(keyval_parse(text, "qom-type"));
+  return object_add(parsed.values, ValueForm::kKeyval);
 }
 
 CoResult<> Tool::co_insert(ToolImage& image, NodeRef node) {
@@ -97,6 +106,7 @@ Result<std::unique_ptr<ToolImage>> Tool::open(const ImageRequest& r) {
 }
 
 Result<OptionTree> parse_tool_options(const std::string& text, bool* help) {
+  if (text.starts_with(',')) return fail(EINVAL, "Invalid option list: ", text);
   const Keyval parsed = TRY(keyval_parse_flat(text));
   if (help != nullptr) *help = parsed.help;
   return OptionTree::from_json(parsed.values);

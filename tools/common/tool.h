@@ -68,6 +68,8 @@ class Tool {
   Result<std::unique_ptr<ToolImage>> open(const ImageRequest& request);
   /// Changes what the user of an open image needs and allows.
   CoResult<> co_set_perm(BlockBackend& backend, PermPair perms);
+  /// --object: "qom-type,id=…,property=…", or JSON.
+  Result<> add_object(const std::string& text);
 
  private:
   explicit Tool(std::unique_ptr<AioContext> loop) : loop_(std::move(loop)), graph_(*loop_) {}
@@ -76,6 +78,7 @@ class Tool {
   friend class ToolImage;
   std::unique_ptr<AioContext> loop_;
   BlockGraph graph_;
+  bool types_registered_ = false;  ///< object types: only where somebody wants an object
 };
 
 /// The options "a=b,c=d" of -o; "help" asks for a list. Errors as for the command line.

@@ -66,36 +66,20 @@ void print_totals(const CheckResult& r, bool quiet) {
 }  // namespace
 
 int cmd_check(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {
-      {"format", required_argument, nullptr, 'f'},      {"repair", required_argument, nullptr, 'r'},
-      {"output", required_argument, nullptr, kOutput},  {"object", required_argument, nullptr, kObject},
-      {"image-opts", no_argument, nullptr, kImageOpts}, {"force-share", no_argument, nullptr, 'U'}};
+  static constexpr option kLong[] = {{"repair", required_argument, nullptr, 'r'},
+                                     {"output", required_argument, nullptr, kOutput}};
   ImageRequest request;
   request.for_check = true;
   CheckOptions check;
-  bool json = false, quiet = false;
-  Options options(argc, argv, "f:r:T:qU", kLong);
+  bool json = false;
+  Options options(tool, request, argc, argv, "f:r:T:qU", kLong);
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        request.format = options.value();
-        break;
       case 'T':
         request.cache = options.value();
         break;
-      case 'q':
-        quiet = true;
-        break;
-      case 'U':
-        request.force_share = true;
-        break;
-      case kImageOpts:
-        request.image_opts = true;
-        break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
       case 'r': {
         const std::string_view what = options.value();
         if (what != "leaks" && what != "all")
@@ -113,6 +97,7 @@ int cmd_check(Tool& tool, int argc, char** argv) {
     }
   }
   if (options.index() != argc - 1) return usage_error("Expecting one image file name");
+  const bool quiet = options.quiet();
   request.name = argv[options.index()];
   request.writable = request.resizable = check.fix_leaks || check.fix_errors;
   Result<std::unique_ptr<ToolImage>> image = tool.open(request);

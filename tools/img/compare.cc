@@ -132,49 +132,30 @@ class Comparison {
 }  // namespace
 
 int cmd_compare(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject},
-                                     {"image-opts", no_argument, nullptr, kImageOpts},
-                                     {"force-share", no_argument, nullptr, 'U'}};
   ImageRequest first, second;
-  bool strict = false, quiet = false, progress = false;
-  Options options(argc, argv, "f:F:T:pqsU", kLong);
+  bool strict = false;
+  Options options(tool, first, argc, argv, "f:F:T:pqsU");
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status() != 0 ? kCompareFailed : 0;
-      case 'f':
-        first.format = options.value();
-        break;
       case 'F':
         second.format = options.value();
         break;
       case 'T':
         first.cache = second.cache = options.value();
         break;
-      case 'p':
-        progress = true;
-        break;
-      case 'q':
-        quiet = true;
-        break;
       case 's':
         strict = true;
         break;
-      case 'U':
-        first.force_share = second.force_share = true;
-        break;
-      case kImageOpts:
-        first.image_opts = second.image_opts = true;
-        break;
-      case kObject:
-        report(Error(EINVAL, "--object is not supported"));
-        return kCompareFailed;
     }
   }
   if (options.index() != argc - 2) {
     usage_error("Expecting two image file names");
     return kCompareFailed;
   }
+  second.image_opts = first.image_opts;
+  second.force_share = first.force_share;
   first.name = argv[options.index()];
   second.name = argv[options.index() + 1];
   Result<std::unique_ptr<ToolImage>> a = tool.open(first);
@@ -187,8 +168,8 @@ int cmd_compare(Tool& tool, int argc, char** argv) {
     report(b.error());
     return kCompareFailed;
   }
-  Progress bar(progress && !quiet);
-  const int status = Comparison(tool, **a, **b, strict, quiet).run(bar);
+  Progress bar(options.progress());
+  const int status = Comparison(tool, **a, **b, strict, options.quiet()).run(bar);
   bar.end(status == kSame);
   return status;
 }

@@ -24,10 +24,7 @@ struct ConvertRequest {
 };
 
 int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject},
-                                     {"source-image-opts", no_argument, nullptr, kImageOpts},
-                                     {"image-opts", no_argument, nullptr, kImageOpts},
-                                     {"force-share", no_argument, nullptr, 'U'},
+  static constexpr option kLong[] = {{"source-image-opts", no_argument, nullptr, kImageOpts},
                                      {"target-image-opts", no_argument, nullptr, kTargetImageOpts},
                                      {"salvage", no_argument, nullptr, kSalvage},
                                      {"target-is-zero", no_argument, nullptr, kTargetIsZero},
@@ -35,14 +32,12 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
                                      {"skip-broken-bitmaps", no_argument, nullptr, kSkipBroken}};
   r.target.cache = "unsafe";
   done = true;
-  Options options(argc, argv, "f:O:B:CcF:o:l:S:pt:T:qnm:WUr:", kLong);
+  bool offload = false;
+  Options options(tool, r.source, argc, argv, "f:O:B:CcF:o:l:S:pt:T:qnm:WUr:", kLong);
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        r.source.format = options.value();
-        break;
       case 'O':
         r.output_format = options.value();
         break;
@@ -53,7 +48,8 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
         r.backing_format = options.value();
         break;
       case 'C':
-        return report(Error(ENOTSUP, "copy offloading (-C) is not supported"));
+        offload = true;
+        break;
       case 'c':
         r.copy.compressed = true;
         break;
@@ -74,26 +70,17 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
         r.copy.sparse_given = true;
         break;
       }
-      case 'p':
-        r.progress = true;
-        break;
       case 't':
         r.target.cache = options.value();
         break;
       case 'T':
         r.source.cache = options.value();
         break;
-      case 'q':
-        r.quiet = true;
-        break;
       case 'n':
         r.no_create = true;
         break;
       case 'W':
         r.copy.out_of_order = true;
-        break;
-      case 'U':
-        r.source.force_share = true;
         break;
       case 'm': {
         uint64_t n = 0;
@@ -109,9 +96,6 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
         r.copy.bytes_per_second = n;
         break;
       }
-      case kImageOpts:
-        r.source.image_opts = true;
-        break;
       case kTargetImageOpts:
         r.target.image_opts = true;
         break;
@@ -121,13 +105,13 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
       case kTargetIsZero:
         r.copy.target_is_zero = true;
         break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
       case kBitmaps:
       case kSkipBroken:
         return report(Error(ENOTSUP, "copying bitmaps is not supported"));
     }
   }
+  r.quiet = options.quiet();
+  r.progress = options.progress();
   std::vector<std::string> names(argv + options.index(), argv + argc);
   for (const std::string& text : r.options) {
     bool help = false;
@@ -145,6 +129,11 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
   if (r.copy.target_is_zero && !r.backing_file.empty())
     return report(
         Error(EINVAL, "--target-is-zero cannot be used when the target image is using a backing file"));
+  // Offloading is a wish: what cannot be offloaded is copied here, and today that is everything.
+  if (offload && r.copy.compressed)
+    return report(Error(EINVAL, "Cannot enable copy offloading when -c is used"));
+  if (offload && r.copy.sparse_given)
+    return report(Error(EINVAL, "Cannot enable copy offloading when -S is used"));
   if (r.copy.out_of_order && r.copy.compressed)
     return report(Error(EINVAL, "Out of order write and compress are mutually exclusive"));
   if (r.sources.size() > 1 && !r.backing_file.empty())
@@ -154,8 +143,6 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
   done = false;
   return 0;
 }
-
-int apply_snapshot_option(Tool& tool, ConvertRequest& r, ToolImage& image);
 
 /// Makes the target as -O, -o and -B say, as large as the sources.
 int create_target(Tool& tool, ConvertRequest& r, uint64_t bytes) {
@@ -188,13 +175,16 @@ int create_target(Tool& tool, ConvertRequest& r, uint64_t bytes) {
   return 0;
 }
 
-int apply_snapshot_option(Tool& tool, ConvertRequest& r, ToolImage& image) {
+}  // namespace
+
+int show_snapshot(Tool& tool, const std::string& which, ToolImage& image) {
   auto details = [&]() { return tool.run(image.node().co_details()); };
   Result<ImageDetails> d = details();
   if (!d) return report(d.error());
-  std::string id, name = r.snapshot;
-  if (r.snapshot.starts_with("snapshot.")) {
-    Result<OptionTree> given = parse_tool_options(r.snapshot, nullptr);
+  std::string id, name = which;
+  const bool by_options = which.starts_with("snapshot.");
+  if (by_options) {
+    Result<OptionTree> given = parse_tool_options(which, nullptr);
     if (!given) return report(given.error());
     const Json* i = given->get("snapshot.id");
     const Json* n = given->get("snapshot.name");
@@ -202,18 +192,15 @@ int apply_snapshot_option(Tool& tool, ConvertRequest& r, ToolImage& image) {
     name = n != nullptr && n->is_string() ? n->as_string() : std::string();
   }
   for (const ImageSnapshot& s : d->snapshots) {
-    const bool found = r.snapshot.starts_with("snapshot.")
-                           ? (id.empty() || s.id == id) && (name.empty() || s.name == name)
-                           : s.id == name || s.name == name;
+    const bool found = by_options ? (id.empty() || s.id == id) && (name.empty() || s.name == name)
+                                  : s.id == name || s.name == name;
     if (!found) continue;
     Result<> loaded = tool.run(image.node().co_snapshot_load(s.id));
     if (loaded) return 0;
     return report(std::move(loaded).error().prepend("Failed to load snapshot: "));
   }
-  return report(Error(ENOENT, str_cat("Failed to load snapshot: Can't find snapshot")));
+  return report(Error(ENOENT, "Failed to load snapshot: Can't find snapshot"));
 }
-
-}  // namespace
 
 int cmd_convert(Tool& tool, int argc, char** argv) {
   ConvertRequest r;
@@ -226,7 +213,7 @@ int cmd_convert(Tool& tool, int argc, char** argv) {
     Result<std::unique_ptr<ToolImage>> image = tool.open(r.source);
     if (!image) return report(image.error());
     if (!r.snapshot.empty())
-      if (const int status = apply_snapshot_option(tool, r, **image); status != 0) return status;
+      if (const int status = show_snapshot(tool, r.snapshot, **image); status != 0) return status;
     bytes += (*image)->bytes();
     sources.push_back(std::move(*image));
   }
@@ -242,25 +229,16 @@ int cmd_convert(Tool& tool, int argc, char** argv) {
   r.copy.target_has_backing = (*target)->node().backing() ? true : false;
   if (!r.no_create && !r.copy.target_has_backing) r.copy.target_is_zero = true;
   r.copy.quiet = r.quiet;
-  Progress bar(r.progress && !r.quiet);
-  uint64_t at = 0, moved = 0, to_move = 0;
-  for (const auto& source : sources) {
-    Result<uint64_t> n = tool.run(co_count_data(source->backend(), (*target)->backend(), r.copy));
-    if (!n) return report(n.error());
-    to_move += *n;
-  }
-  for (const auto& source : sources) {
-    uint64_t here = 0;
-    Result<> copied = tool.run(co_copy(source->backend(), (*target)->backend(), at, r.copy, [&](uint64_t n) {
-      here = n;
-      bar.set(moved + n, to_move);
-    }));
-    if (!copied) {
-      bar.end(false);
-      return report(copied.error());
-    }
-    at += source->bytes();
-    moved += here;
+  Progress bar(r.progress);
+  std::vector<BlockBackend*> disks;
+  for (const auto& source : sources) disks.push_back(&source->backend());
+  Result<uint64_t> to_move = tool.run(co_count_data(disks, (*target)->backend(), r.copy));
+  if (!to_move) return report(to_move.error());
+  Result<> copied =
+      tool.run(co_copy(disks, (*target)->backend(), r.copy, [&](uint64_t n) { bar.set(n, *to_move); }));
+  if (!copied) {
+    bar.end(false);
+    return report(copied.error());
   }
   if (Result<> flushed = tool.run((*target)->backend().co_flush()); !flushed) return report(flushed.error());
   bar.end(true);
@@ -269,9 +247,8 @@ int cmd_convert(Tool& tool, int argc, char** argv) {
 
 namespace {
 struct DdRequest {
-  std::string in, out, format, output_format = "raw";
+  std::string in, out, output_format = "raw";
   uint64_t block = 512, count = UINT64_MAX, skip = 0;
-  bool image_opts = false, force_share = false;
 };
 
 int parse_operand(DdRequest& r, const std::string& text) {
@@ -295,39 +272,22 @@ int parse_operand(DdRequest& r, const std::string& text) {
 }  // namespace
 
 int cmd_dd(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject},
-                                     {"image-opts", no_argument, nullptr, kImageOpts},
-                                     {"force-share", no_argument, nullptr, 'U'}};
   DdRequest r;
-  Options options(argc, argv, "f:O:U", kLong);
+  ImageRequest from;
+  Options options(tool, from, argc, argv, "f:O:U");
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        r.format = options.value();
-        break;
       case 'O':
         r.output_format = options.value();
         break;
-      case 'U':
-        r.force_share = true;
-        break;
-      case kImageOpts:
-        r.image_opts = true;
-        break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
     }
   }
   for (int i = options.index(); i < argc; ++i)
     if (const int status = parse_operand(r, argv[i]); status != 0) return status;
-  if (r.in.empty() || r.out.empty()) return usage_error("Must specify both input and output file names");
-  ImageRequest from;
+  if (r.in.empty() || r.out.empty()) return usage_error("Must specify both input and output files");
   from.name = r.in;
-  from.format = r.format;
-  from.image_opts = r.image_opts;
-  from.force_share = r.force_share;
   Result<std::unique_ptr<ToolImage>> source = tool.open(from);
   if (!source) return report(source.error());
   const uint64_t size = (*source)->bytes();
@@ -351,7 +311,8 @@ int cmd_dd(Tool& tool, int argc, char** argv) {
   copy.skip = std::min(skip, size);
   copy.length = bytes;
   copy.target_is_zero = true;
-  Result<> copied = tool.run(co_copy((*source)->backend(), (*target)->backend(), 0, copy, [](uint64_t) {}));
+  BlockBackend* const disks[] = {&(*source)->backend()};
+  Result<> copied = tool.run(co_copy(disks, (*target)->backend(), copy, [](uint64_t) {}));
   return copied ? 0 : report(copied.error());
 }
 

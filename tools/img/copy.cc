@@ -24,9 +24,16 @@ struct Piece {
 
 class Copier {
  public:
-  Copier(BlockBackend& source, BlockBackend& target, uint64_t at, CopyOptions options,
+  Copier(std::span<BlockBackend* const> sources, BlockBackend& target, CopyOptions options,
          std::function<void(uint64_t)> progress)
-      : source_(source), target_(target), at_(at), o_(std::move(options)), progress_(std::move(progress)) {}
+      : target_(target), o_(std::move(options)), progress_(std::move(progress)) {
+    uint64_t at = 0;
+    for (BlockBackend* s : sources) {
+      sources_.push_back({s, at, s->node()->total_bytes()});
+      at += sources_.back().bytes;
+    }
+    all_ = at;
+  }
   CoResult<> co_run();
   CoResult<uint64_t> co_count();
 
@@ -42,10 +49,24 @@ class Copier {
   CoResult<> co_write_sparse(uint64_t offset, uint8_t* data, uint64_t bytes);
   CoResult<> co_write_zeroes(uint64_t offset, uint64_t bytes);
   CoResult<> co_read(Piece p, uint8_t* into);
+  CoResult<> co_read_raw(ByteRange range, uint8_t* into);
+  CoResult<> co_look();
 
-  BlockBackend& source_;
+  /// The sources stand one behind the other.
+  struct Source {
+    BlockBackend* disk;
+    uint64_t start, bytes;
+  };
+  const Source& source_at(uint64_t offset) const {
+    size_t i = sources_.size() - 1;
+    while (i != 0 && sources_[i].start > offset) --i;
+    return sources_[i];
+  }
+  std::vector<Source> sources_;
+  uint64_t all_ = 0;
+  uint64_t run_end_ = 0;  ///< what is known of the sources, from next_ on: all of one kind
+  Kind run_kind_ = Kind::kData;
   BlockBackend& target_;
-  const uint64_t at_;
   const CopyOptions o_;
   std::function<void(uint64_t)> progress_;
   uint64_t next_ = 0, end_ = 0, number_ = 0, turn_ = 0, done_ = 0;
@@ -59,13 +80,12 @@ bool is_zero(const uint8_t* p, size_t n) {
   return n == 0 || (p[0] == 0 && std::memcmp(p, p + 1, n - 1) == 0);
 }
 
-/// The next run of one kind; empty at the end.
-CoResult<Piece> Copier::co_next() {
-  CoMutex::Guard guard = co_await look_.co_lock();
-  if (next_ >= end_ || failed_) co_return Piece{};
-  Piece p{next_, std::min(kCopyStep, end_ - next_), Kind::kData, 0};
-  BlockDriverState* node = source_.node();
-  ByteRange range(p.offset, p.bytes);
+/// What the run at next_ is: asked once, however many pieces it is copied in.
+CoResult<> Copier::co_look() {
+  const Source& source = source_at(next_);
+  BlockDriverState* node = source.disk->node();
+  ByteRange range(next_ - source.start, std::min(end_, source.start + source.bytes) - next_);
+  run_kind_ = Kind::kData;
   for (bool top = true;; top = false) {
     Result<BlockStatus> s = co_await co_node_block_status(*node, range);
     while (!s && o_.salvage && range.bytes > kSectorBytes) {  // how far is it known?
@@ -76,30 +96,39 @@ CoResult<Piece> Copier::co_next() {
     if (!s) {
       if (o_.salvage) {  // it may be data
         if (!o_.quiet)
-          warn_report(str_cat("error while reading block status at offset ", p.offset, ": ",
+          warn_report(str_cat("error while reading block status at offset ", next_, ": ",
                               errno_text(s.error().errnum())));
         break;
       }
-      co_return Failure(std::move(s).error().prepend(
-          str_cat("error while reading block status at offset ", p.offset, ": ")));
+      co_return Failure(
+          std::move(s).error().prepend(str_cat("error while reading block status at offset ", next_, ": ")));
     }
     if (s->bytes == 0) {
-      p.kind = Kind::kZero;
+      run_kind_ = Kind::kZero;
       break;
     }
     range.bytes = s->bytes;
     if (!s->allocated && node->backing()) {
       if (top && o_.target_has_backing) {
-        p.kind = Kind::kBacking;
+        run_kind_ = Kind::kBacking;
         break;
       }
       node = &node->backing().node();
       continue;
     }
-    p.kind = s->zero ? Kind::kZero : Kind::kData;
+    run_kind_ = s->zero ? Kind::kZero : Kind::kData;
     break;
   }
-  p.bytes = std::min(p.bytes, range.bytes);
+  run_end_ = next_ + range.bytes;
+  co_return Result<>();
+}
+
+/// The next piece, all of one kind; empty at the end.
+CoResult<Piece> Copier::co_next() {
+  CoMutex::Guard guard = co_await look_.co_lock();
+  if (next_ >= end_ || failed_) co_return Piece{};
+  if (next_ >= run_end_) co_await or_return(co_await co_look());
+  Piece p{next_, std::min(kCopyStep, std::min(run_end_, end_) - next_), run_kind_, 0};
   // Zero runs may be long; data must not be cut inside a unit.
   if (unit_ > 1 && p.kind == Kind::kData)
     p.bytes = std::min((p.bytes + unit_ - 1) / unit_ * unit_, end_ - p.offset);
@@ -116,17 +145,28 @@ CoResult<Piece> Copier::co_next() {
   co_return p;
 }
 
+/// Across the end of one source into the next.
+CoResult<> Copier::co_read_raw(ByteRange range, uint8_t* into) {
+  for (uint64_t done = 0; done < range.bytes;) {
+    const Source& source = source_at(range.offset + done);
+    const uint64_t in_source = range.offset + done - source.start;
+    const uint64_t n = std::min(range.bytes - done, source.bytes - in_source);
+    const IoVector view(into + done, n);
+    co_await or_return(co_await source.disk->co_preadv(ByteRange(in_source, n), view));
+    done += n;
+  }
+  co_return Result<>();
+}
+
 CoResult<> Copier::co_read(Piece p, uint8_t* into) {
-  const IoVector view(into, p.bytes);
-  Result<> r = co_await source_.co_preadv(ByteRange(p.offset, p.bytes), view);
+  Result<> r = co_await co_read_raw(ByteRange(p.offset, p.bytes), into);
   if (r) co_return r;
   if (!o_.salvage)
     co_return fail(r.error().errnum(), "error while reading at byte ", p.offset, ": ",
                    errno_text(r.error().errnum()));
   for (uint64_t done = 0; done < p.bytes; done += kSectorBytes) {  // save what can be
     const uint64_t n = std::min(kSectorBytes, p.bytes - done);
-    const IoVector sector(into + done, n);
-    Result<> one = co_await source_.co_preadv(ByteRange(p.offset + done, n), sector);
+    Result<> one = co_await co_read_raw(ByteRange(p.offset + done, n), into + done);
     if (one) continue;
     std::memset(into + done, 0, n);
     if (!o_.quiet)
@@ -176,12 +216,12 @@ CoResult<> Copier::co_copy_piece(Piece p, AlignedBuffer& buffer) {
   if (!o_.out_of_order)
     while (turn_ != p.number && !failed_) co_await turns_.co_wait();
   if (failed_) co_return Result<>();
-  const uint64_t offset = at_ + p.offset - o_.skip;
+  const uint64_t offset = p.offset - o_.skip;
   if (r && p.kind == Kind::kData) r = co_await co_write_sparse(offset, buffer.data(), p.bytes);
   if (r && p.kind == Kind::kZero) {
-    if (o_.min_sparse_bytes == 0 && !o_.compressed) {
+    if (o_.min_sparse_bytes == 0) {  // zeroes take room like anything else
       std::memset(buffer.data(), 0, p.bytes);
-      r = co_await co_write(offset, buffer.data(), p.bytes);
+      r = co_await co_write_sparse(offset, buffer.data(), p.bytes);
     } else {
       r = co_await co_write_zeroes(offset, p.bytes);
     }
@@ -217,9 +257,8 @@ CoResult<> Copier::co_worker() {
 }
 
 CoResult<> Copier::co_begin() {
-  const uint64_t size = co_await or_return(source_.getlength());
-  next_ = std::min(o_.skip, size);
-  end_ = o_.length < size - next_ ? next_ + o_.length : size;
+  next_ = std::min(o_.skip, all_);
+  end_ = o_.length < all_ - next_ ? next_ + o_.length : all_;
   unit_ = 1;
   if (o_.compressed) unit_ = (co_await or_return(co_await target_.node()->co_details())).cluster_bytes;
   co_return Result<>();
@@ -250,14 +289,15 @@ CoResult<> Copier::co_run() {
 
 }  // namespace
 
-CoResult<uint64_t> co_count_data(BlockBackend& source, BlockBackend& target, CopyOptions options) {
-  Copier copier(source, target, 0, std::move(options), [](uint64_t) {});
+CoResult<uint64_t> co_count_data(std::span<BlockBackend* const> sources, BlockBackend& target,
+                                 CopyOptions options) {
+  Copier copier(sources, target, std::move(options), [](uint64_t) {});
   co_return co_await copier.co_count();
 }
 
-CoResult<> co_copy(BlockBackend& source, BlockBackend& target, uint64_t at, CopyOptions options,
+CoResult<> co_copy(std::span<BlockBackend* const> sources, BlockBackend& target, CopyOptions options,
                    std::function<void(uint64_t)> progress) {
-  Copier copier(source, target, at, std::move(options), std::move(progress));
+  Copier copier(sources, target, std::move(options), std::move(progress));
   co_return co_await copier.co_run();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 
 #include "block/graph/block_backend.h"
 
@@ -23,10 +24,11 @@ struct CopyOptions {
 };
 
 /// The bytes that a copy has to move, as opposed to those that are zero.
-CoResult<uint64_t> co_count_data(BlockBackend& source, BlockBackend& target, CopyOptions options);
+CoResult<uint64_t> co_count_data(std::span<BlockBackend* const> sources, BlockBackend& target,
+                                 CopyOptions options);
 
-/// Copies to `target` from byte `at` on. `progress` gets the bytes moved.
-CoResult<> co_copy(BlockBackend& source, BlockBackend& target, uint64_t at, CopyOptions options,
+/// Copies what the sources hold, one behind the other. `progress` gets the bytes moved.
+CoResult<> co_copy(std::span<BlockBackend* const> sources, BlockBackend& target, CopyOptions options,
                    std::function<void(uint64_t)> progress);
 
 }  // namespace rhea::img

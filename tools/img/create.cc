@@ -31,8 +31,11 @@ std::string_view type_text(CreateOption::Type t) {
   return "<str>";
 }
 
+/// A value as it would be given: commas doubled.
 std::string quoted(const std::string& text) {
-  return text.find_first_of(" ,\\\t'\"") == std::string::npos && !text.empty() ? text : text;
+  std::string out;
+  for (const char c : text) out += c == ',' ? std::string(",,") : std::string(1, c);
+  return out;
 }
 
 /// "name=value" for what was given and for what has a default, in the format's order.
@@ -110,6 +113,15 @@ Result<> fill_in(Tool& tool, CreateRequest& r, const BlockDriver& driver, Option
 
 }  // namespace
 
+void print_option_list(std::span<const CreateOption> options) {
+  std::vector<CreateOption> all(options.begin(), options.end());
+  std::ranges::sort(all, {}, &CreateOption::name);
+  for (const CreateOption& o : all) {
+    const std::string left = str_cat(o.name, "=", type_text(o.type));
+    std::printf("  %-22s - %s\n", left.c_str(), std::string(o.help).c_str());
+  }
+}
+
 int print_create_options(Tool& tool, const std::string& format, const std::string& filename) {
   const BlockDriver* d = tool.graph().find_driver(format);
   if (d == nullptr) return report(Error(EINVAL, str_cat("Unknown file format '", format, "'")));
@@ -121,11 +133,7 @@ int print_create_options(Tool& tool, const std::string& format, const std::strin
     if (const Result<const BlockDriver*> p = protocol_of(tool.graph(), filename); p)
       for (const CreateOption& o : (*p)->create_options)
         if (std::ranges::find(all, o.name, &CreateOption::name) == all.end()) all.push_back(o);
-  std::ranges::sort(all, {}, &CreateOption::name);
-  for (const CreateOption& o : all) {
-    const std::string left = str_cat(o.name, "=", type_text(o.type));
-    std::printf("  %-22s - %s\n", left.c_str(), std::string(o.help).c_str());
-  }
+  print_option_list(all);
   if (filename.empty())
     std::printf(
         "\nThe protocol level may support further options.\nSpecify the target filename to include those "
@@ -134,16 +142,13 @@ int print_create_options(Tool& tool, const std::string& format, const std::strin
 }
 
 int cmd_create(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject}};
   CreateRequest r;
-  Options options(argc, argv, "f:F:b:o:qu", kLong);
+  ImageRequest image;
+  Options options(tool, image, argc, argv, "f:F:b:o:qu");
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        r.format = options.value();
-        break;
       case 'F':
         r.backing_format = options.value();
         break;
@@ -153,16 +158,13 @@ int cmd_create(Tool& tool, int argc, char** argv) {
       case 'o':
         r.options.emplace_back(options.value());
         break;
-      case 'q':
-        r.quiet = true;
-        break;
       case 'u':
         r.unsafe = true;
         break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
     }
   }
+  if (!image.format.empty()) r.format = image.format;
+  r.quiet = options.quiet();
   int at = options.index();
   if (at < argc) r.filename = argv[at++];
   OptionTree tree;

@@ -11,33 +11,18 @@
 namespace rhea::img {
 
 int cmd_info(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"format", required_argument, nullptr, 'f'},
-                                     {"output", required_argument, nullptr, kOutput},
-                                     {"backing-chain", no_argument, nullptr, kBackingChain},
-                                     {"object", required_argument, nullptr, kObject},
-                                     {"image-opts", no_argument, nullptr, kImageOpts},
-                                     {"force-share", no_argument, nullptr, 'U'}};
+  static constexpr option kLong[] = {{"output", required_argument, nullptr, kOutput},
+                                     {"backing-chain", no_argument, nullptr, kBackingChain}};
   ImageRequest request;
   bool json = false, chain = false;
-  Options options(argc, argv, "f:U", kLong);
+  Options options(tool, request, argc, argv, "f:U", kLong);
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        request.format = options.value();
-        break;
-      case 'U':
-        request.force_share = true;
-        break;
-      case kImageOpts:
-        request.image_opts = true;
-        break;
       case kBackingChain:
         chain = true;
         break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
       case kOutput: {
         const std::optional<bool> o = parse_output(options.value());
         if (!o) return 1;
@@ -151,30 +136,17 @@ int print_entry(const MapEntry& e, const MapEntry* next, bool json) {
 }  // namespace
 
 int cmd_map(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {
-      {"format", required_argument, nullptr, 'f'},     {"output", required_argument, nullptr, kOutput},
-      {"object", required_argument, nullptr, kObject}, {"image-opts", no_argument, nullptr, kImageOpts},
-      {"force-share", no_argument, nullptr, 'U'},      {"start-offset", required_argument, nullptr, 's'},
-      {"max-length", required_argument, nullptr, 'l'}};
+  static constexpr option kLong[] = {{"output", required_argument, nullptr, kOutput},
+                                     {"start-offset", required_argument, nullptr, 's'},
+                                     {"max-length", required_argument, nullptr, 'l'}};
   ImageRequest request;
   bool json = false;
   uint64_t start = 0, most = UINT64_MAX;
-  Options options(argc, argv, "f:s:l:U", kLong);
+  Options options(tool, request, argc, argv, "f:s:l:U", kLong);
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        request.format = options.value();
-        break;
-      case 'U':
-        request.force_share = true;
-        break;
-      case kImageOpts:
-        request.image_opts = true;
-        break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
       case 's':
         if (!parse_size(options.value(), start))
           return report(Error(

@@ -13,7 +13,7 @@ namespace {
 
 struct MeasureRequest {
   ImageRequest image;
-  std::string output_format = "raw";
+  std::string output_format = "raw", snapshot;
   std::vector<std::string> options;
   std::optional<uint64_t> bytes;
   bool json = false;
@@ -73,6 +73,8 @@ int measure(Tool& tool, MeasureRequest& r) {
     Result<std::unique_ptr<ToolImage>> opened = tool.open(r.image);
     if (!opened) return report(opened.error());
     image = std::move(*opened);
+    if (!r.snapshot.empty())
+      if (const int status = show_snapshot(tool, r.snapshot, *image); status != 0) return status;
     r.bytes = image->bytes();
   }
   const uint64_t bytes = (*r.bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
@@ -96,36 +98,23 @@ int measure(Tool& tool, MeasureRequest& r) {
 }  // namespace
 
 int cmd_measure(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject},
-                                     {"image-opts", no_argument, nullptr, kImageOpts},
-                                     {"output", required_argument, nullptr, kOutput},
-                                     {"size", required_argument, nullptr, kSizeOption},
-                                     {"force-share", no_argument, nullptr, 'U'}};
+  static constexpr option kLong[] = {{"output", required_argument, nullptr, kOutput},
+                                     {"size", required_argument, nullptr, kSizeOption}};
   MeasureRequest r;
-  Options options(argc, argv, "f:l:o:O:U", kLong);
+  Options options(tool, r.image, argc, argv, "f:l:o:O:U", kLong);
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        r.image.format = options.value();
-        break;
       case 'l':
-        return report(Error(ENOTSUP, "measuring a snapshot is not supported"));
+        r.snapshot = options.value();
+        break;
       case 'o':
         r.options.emplace_back(options.value());
         break;
       case 'O':
         r.output_format = options.value();
         break;
-      case 'U':
-        r.image.force_share = true;
-        break;
-      case kImageOpts:
-        r.image.image_opts = true;
-        break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
       case kOutput: {
         const std::optional<bool> o = parse_output(options.value());
         if (!o) return 1;
@@ -149,7 +138,7 @@ int cmd_measure(Tool& tool, int argc, char** argv) {
     r.image.name = argv[options.index()];
   } else if (!r.bytes) {
     return usage_error("Either --size N or one filename must be specified.");
-  } else if (r.image.image_opts || !r.image.format.empty()) {
+  } else if (r.image.image_opts || !r.image.format.empty() || !r.snapshot.empty()) {
     return report(Error(EINVAL, "--image-opts, -f, or -l can only be used with a filename argument."));
   }
   return measure(tool, r);

@@ -19,7 +19,7 @@ constexpr uint64_t kRebaseStep = 2u << 20;
 struct RebaseRequest {
   ImageRequest image;
   std::string backing_file, backing_format, source_cache = "writeback";
-  bool has_backing = false, unsafe = false, quiet = false, progress = false;
+  bool has_backing = false, unsafe = false, progress = false;
 };
 
 /// Reads `range` of `node`; what lies behind its end are zeroes.
@@ -73,7 +73,7 @@ int do_rebase(Tool& tool, RebaseRequest& r) {
   BlockDriverState& node = (*image)->node();
   if (!r.backing_format.empty() && tool.graph().find_driver(r.backing_format) == nullptr)
     return report(Error(EINVAL, str_cat("Invalid format name: '", r.backing_format, "'")));
-  Progress bar(r.progress && !r.quiet);
+  Progress bar(r.progress);
   if (!r.unsafe) {
     std::unique_ptr<ToolImage> base;
     if (!r.backing_file.empty()) {
@@ -121,18 +121,12 @@ int do_rebase(Tool& tool, RebaseRequest& r) {
 }  // namespace
 
 int cmd_rebase(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject},
-                                     {"image-opts", no_argument, nullptr, kImageOpts},
-                                     {"force-share", no_argument, nullptr, 'U'}};
   RebaseRequest r;
-  Options options(argc, argv, "f:F:b:upt:T:qU", kLong);
+  Options options(tool, r.image, argc, argv, "f:F:b:upt:T:qU");
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        r.image.format = options.value();
-        break;
       case 'F':
         r.backing_format = options.value();
         break;
@@ -143,32 +137,19 @@ int cmd_rebase(Tool& tool, int argc, char** argv) {
       case 'u':
         r.unsafe = true;
         break;
-      case 'p':
-        r.progress = true;
-        break;
       case 't':
         r.image.cache = options.value();
         break;
       case 'T':
         r.source_cache = options.value();
         break;
-      case 'q':
-        r.quiet = true;
-        break;
-      case 'U':
-        r.image.force_share = true;
-        break;
-      case kImageOpts:
-        r.image.image_opts = true;
-        break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
     }
   }
   if (options.index() != argc - 1) return usage_error("Expecting one image file name");
   if (!r.unsafe && !r.has_backing)
     return usage_error("Must specify backing file (-b) or use simple mode (-u)");
   r.image.name = argv[options.index()];
+  r.progress = options.progress();
   return do_rebase(tool, r);
 }
 
@@ -178,10 +159,12 @@ struct CommitRequest {
   ImageRequest image;
   std::string base;
   bool keep = false, quiet = false, progress = false;
+  uint64_t bytes_per_second = 0;  ///< 0: no limit
 };
 
 /// Writes what the nodes from `top` down to above `base` have of their own into `base`.
-CoResult<> co_commit(BlockDriverState& top, BlockDriverState& base, BlockBackend& into, Progress& bar) {
+CoResult<> co_commit(BlockDriverState& top, BlockDriverState& base, BlockBackend& into,
+                     uint64_t bytes_per_second, Progress& bar) {
   AlignedBuffer buffer;
   co_await or_return(buffer.allocate(4096, kRebaseStep));
   const uint64_t size = top.total_bytes();
@@ -209,6 +192,10 @@ CoResult<> co_commit(BlockDriverState& top, BlockDriverState& base, BlockBackend
     const IoVector view(buffer.data(), range.bytes);
     co_await or_return(co_await co_node_preadv(top, range, view));
     co_await or_return(co_await into.co_pwritev(range, view));
+    if (bytes_per_second != 0)
+      co_await AioContext::current()->co_sleep(realtime_clock(),
+                                               static_cast<int64_t>(static_cast<double>(range.bytes) * 1e9 /
+                                                                    static_cast<double>(bytes_per_second)));
   }
   co_return co_await into.co_flush();
 }
@@ -235,15 +222,15 @@ int do_commit(Tool& tool, CommitRequest& r, int depth) {
                     {blk_perm::kConsistentRead | blk_perm::kWrite | blk_perm::kResize, blk_perm::kAll});
   if (Result<> inserted = tool.run(co_insert(tool.graph(), into, *base)); !inserted)
     return report(inserted.error());
-  Progress bar(r.progress && !r.quiet);
-  Result<> done = tool.run(co_commit((*image)->node(), *base, into, bar));
+  Progress bar(r.progress);
+  Result<> done = tool.run(co_commit((*image)->node(), *base, into, r.bytes_per_second, bar));
   bar.end(done.has_value());
   if (Result<> removed = tool.run(co_remove(tool.graph(), into)); !removed && done) done = removed;
   if (!done) return report(done.error());
   if (!r.keep && r.base.empty()) {
     Result<> emptied = tool.run((*image)->node().co_make_empty());
     if (!emptied)
-      return report(std::move(emptied).error().prepend(str_cat("Could not empty ", r.image.name, ": ")));
+      return report(std::move(emptied).error().prepend(str_cat("Failed to empty ", r.image.name, ": ")));
   }
   if (!r.quiet) std::printf("Image committed.\n");
   return 0;
@@ -265,17 +252,12 @@ int find_depth(ToolImage& image, const std::string& base) {
 }  // namespace
 
 int cmd_commit(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject},
-                                     {"image-opts", no_argument, nullptr, kImageOpts}};
   CommitRequest r;
-  Options options(argc, argv, "f:t:b:dpqr:", kLong);
+  Options options(tool, r.image, argc, argv, "f:t:b:dpqr:");
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        r.image.format = options.value();
-        break;
       case 't':
         r.image.cache = options.value();
         break;
@@ -285,23 +267,16 @@ int cmd_commit(Tool& tool, int argc, char** argv) {
       case 'd':
         r.keep = true;
         break;
-      case 'p':
-        r.progress = true;
-        break;
-      case 'q':
-        r.quiet = true;
-        break;
       case 'r':
-        return report(Error(ENOTSUP, "a rate limit is not supported by commit"));
-      case kImageOpts:
-        r.image.image_opts = true;
+        if (!parse_size(options.value(), r.bytes_per_second))
+          return report(Error(EINVAL, "Invalid rate limit specified"));
         break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
     }
   }
   if (options.index() != argc - 1) return usage_error("Expecting one image file name");
   r.image.name = argv[options.index()];
+  r.quiet = options.quiet();
+  r.progress = options.progress();
   int depth = 1;
   {
     ImageRequest look = r.image;

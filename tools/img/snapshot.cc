@@ -20,9 +20,12 @@ const ImageSnapshot* find_snapshot(const std::vector<ImageSnapshot>& all, const 
 
 int act(Tool& tool, ToolImage& image, int action, const std::string& name) {
   BlockDriverState& node = image.node();
-  Result<ImageReport> now = describe(tool, image);
-  if (!now) return report(now.error());
-  const std::vector<ImageSnapshot>& all = now->details.snapshots;
+  std::vector<ImageSnapshot> all;
+  if (action != 'c') {
+    Result<ImageReport> now = describe(tool, image);
+    if (!now) return report(now.error());
+    all = std::move(now->details.snapshots);
+  }
   const ImageSnapshot* found = find_snapshot(all, name);
   switch (action) {
     case 'c': {
@@ -35,8 +38,9 @@ int act(Tool& tool, ToolImage& image, int action, const std::string& name) {
       fresh.icount = 0;
       Result<> made = tool.run(node.co_snapshot_create(fresh));
       if (made) return 0;
-      return report(Error(made.error().errnum(), str_cat("Could not create snapshot '", name,
-                                                         "': ", errno_text(made.error().errnum()))));
+      const int e = made.error().errnum();
+      return report(
+          Error(e, str_cat("Could not create snapshot '", name, "': ", -e, " (", errno_text(e), ")")));
     }
     case 'a': {
       Result<> done = found != nullptr
@@ -57,27 +61,14 @@ int act(Tool& tool, ToolImage& image, int action, const std::string& name) {
 }  // namespace
 
 int cmd_snapshot(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject},
-                                     {"image-opts", no_argument, nullptr, kImageOpts},
-                                     {"force-share", no_argument, nullptr, 'U'}};
   ImageRequest request;
   int action = 0;
   std::string name;
-  Options options(argc, argv, "la:c:d:qU", kLong);
+  Options options(tool, request, argc, argv, "f:la:c:d:qU");
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'U':
-        request.force_share = true;
-        break;
-      case 'q':
-        break;
-      case kImageOpts:
-        request.image_opts = true;
-        break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
       default:
         if (action != 0) return usage_error("Cannot mix '-l', '-a', '-c', '-d'");
         action = c;
@@ -98,38 +89,25 @@ int cmd_snapshot(Tool& tool, int argc, char** argv) {
 }
 
 int cmd_resize(Tool& tool, int argc, char** argv) {
-  static constexpr option kLong[] = {{"object", required_argument, nullptr, kObject},
-                                     {"image-opts", no_argument, nullptr, kImageOpts},
-                                     {"preallocation", required_argument, nullptr, kPreallocation},
+  static constexpr option kLong[] = {{"preallocation", required_argument, nullptr, kPreallocation},
                                      {"shrink", no_argument, nullptr, kShrink}};
   // The size may begin with a minus sign, which is no option's.
   if (argc < 3) return usage_error("Not enough arguments");
   std::string size = argv[--argc];
   ImageRequest request;
-  bool shrink = false, quiet = false;
+  bool shrink = false;
   std::string preallocation = "off";
-  Options options(argc, argv, "f:q", kLong);
+  Options options(tool, request, argc, argv, "f:q", kLong);
   for (int c = 0; (c = options.next()) != -1;) {
     switch (c) {
       case -2:
         return options.status();
-      case 'f':
-        request.format = options.value();
-        break;
-      case 'q':
-        quiet = true;
-        break;
       case kShrink:
         shrink = true;
-        break;
-      case kImageOpts:
-        request.image_opts = true;
         break;
       case kPreallocation:
         preallocation = options.value();
         break;
-      case kObject:
-        return report(Error(EINVAL, "--object is not supported"));
     }
   }
   if (options.index() != argc - 1) return usage_error("Expecting image file name and size");
@@ -163,7 +141,7 @@ int cmd_resize(Tool& tool, int argc, char** argv) {
   wanted = (wanted + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
   Result<> done = tool.run((*image)->backend().co_truncate(wanted, *how));
   if (!done) return report(done.error());
-  if (!quiet) std::printf("Image resized.\n");
+  if (!options.quiet()) std::printf("Image resized.\n");
   return 0;
 }
 

@@ -247,6 +247,38 @@ int cmd_sleep(Session& s, const Words& words) {
   return 0;
 }
 
+namespace {
+/// Prints what is wrong with a breakpoint's command; its status.
+int control_done(const char* what, const Result<>& r) {
+  if (r) return 0;
+  std::printf("%s: %s\n", what, errno_text(r.error().errnum()).c_str());
+  return -1;
+}
+CoResult<> control_co_wait_break(Session& s, std::string tag) {
+  while (!s.image()->node().debug_is_suspended(tag)) co_await s.tool().loop().co_yield_now();
+  co_return Result<>();
+}
+}  // namespace
+
+int cmd_break(Session& s, const Words& words) {
+  return control_done("Could not set a breakpoint", s.image()->node().debug_break(words[1], words[2]));
+}
+
+int cmd_remove_break(Session& s, const Words& words) {
+  return control_done(str_cat("Could not remove breakpoint ", words[1]).c_str(),
+                      s.image()->node().debug_remove_break(words[1]));
+}
+
+int cmd_resume(Session& s, const Words& words) {
+  return control_done("Could not resume request", s.image()->node().debug_resume(words[1]));
+}
+
+/// Other requests go on meanwhile.
+int cmd_wait_break(Session& s, const Words& words) {
+  std::ignore = s.tool().run(control_co_wait_break(s, words[1]));
+  return 0;
+}
+
 int cmd_abort(Session&, const Words&) {
   std::abort();
 }

@@ -80,6 +80,10 @@ int cmd_close(Session& s, const Words& words);
 int cmd_quit(Session& s, const Words& words);
 int cmd_help(Session& s, const Words& words);
 int cmd_sleep(Session& s, const Words& words);
+int cmd_break(Session& s, const Words& words);
+int cmd_remove_break(Session& s, const Words& words);
+int cmd_resume(Session& s, const Words& words);
+int cmd_wait_break(Session& s, const Words& words);
 int cmd_abort(Session& s, const Words& words);
 int cmd_sigraise(Session& s, const Words& words);
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <iostream>
 
+#include "block/drivers/blkdebug.h"
 #include "tools/io/io.h"
 #include "util/log.h"
 
@@ -18,6 +19,7 @@ void print_help(const std::string& program) {
   std::printf(
       "Usage: %s [OPTIONS]... [-c STRING]... [file]\n"
       "Exercises a disk image request by request\n\n"
+      "  --object OBJECTDEF   make an object, such as a secret, for the image's options\n"
       "  --image-opts         treat file as option string\n"
       "  -c, --cmd STRING     execute command with its arguments\n"
       "                       from the given string\n"
@@ -36,7 +38,7 @@ void print_help(const std::string& program) {
 
 struct Invocation {
   std::string program;
-  std::vector<std::string> commands;
+  std::vector<std::string> commands, objects;
   ImageRequest request;
   bool has_file = false;
   int status = -1;  ///< not negative: exit with it
@@ -117,9 +119,8 @@ Invocation parse(int argc, char** argv) {
         in.request.image_opts = true;
         break;
       case kObject:
-        error_report("--object is not supported");
-        in.status = 1;
-        return in;
+        in.objects.emplace_back(optarg);
+        break;
       default:
         print_help(in.program);
         in.status = 1;
@@ -250,6 +251,11 @@ static int main(int argc, char** argv) {
   if (in.status >= 0) return in.status;
   Result<std::unique_ptr<Tool>> tool = Tool::create();
   if (!tool) return report(tool.error());
+  for (const std::string& text : in.objects)
+    if (const Result<> made = (*tool)->add_object(text); !made) return report(made.error());
+  BlkdebugRules::on_break = [](bool suspended, const std::string& tag) {
+    std::printf("blkdebug: %s request '%s'\n", suspended ? "Suspended" : "Resuming", tag.c_str());
+  };
   Session session(**tool);
   if (in.has_file && !session.open(in.request)) return 1;
   int status = 0;
