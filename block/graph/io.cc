@@ -117,13 +117,25 @@ CoResult<> co_read_general(BlockDriverState& bs, ByteRange r, IoVector iov) {
   co_return Result<>();
 }
 
+/// What tests wait for while part of a unit is written: before and after the unit was read.
+CoResult<> co_tell_partial(BlockDriverState& bs, ByteRange r, bool after) {
+  const uint64_t align = bs.limits().request_alignment;
+  if (r.offset % align != 0)
+    co_await or_return(co_await bs.co_debug_event(after ? "pwritev_rmw_after_head" : "pwritev_rmw_head"));
+  if (r.end() % align != 0)
+    co_await or_return(co_await bs.co_debug_event(after ? "pwritev_rmw_after_tail" : "pwritev_rmw_tail"));
+  co_return Result<>();
+}
+
 /// Writes part of a unit: reads it, changes it, writes it back. The caller holds the unit exclusively.
 CoResult<> co_write_partial(BlockDriverState& bs, ByteRange r, IoVector iov) {
   const uint64_t align = bs.limits().request_alignment;
   const ByteRange unit{align_down(r.offset, align), align};
   AlignedBuffer buffer;
   co_await or_return(buffer.allocate(std::max<uint64_t>(bs.limits().memory_alignment, 16), align));
+  if (bs.hears_debug_events()) co_await or_return(co_await co_tell_partial(bs, r, false));
   co_await or_return(co_await co_read_general(bs, unit, buffer.iov(align)));
+  if (bs.hears_debug_events()) co_await or_return(co_await co_tell_partial(bs, r, true));
   iov.copy_to(buffer.data() + (r.offset - unit.offset));
   co_return co_await co_write_pieces(bs, unit, buffer.iov(align));
 }

@@ -5,6 +5,7 @@
 
 #include "block/graph/image_ops.h"
 #include "block/graph/io.h"
+#include "tools/img/bitmaps.h"
 #include "tools/img/copy.h"
 #include "tools/img/img.h"
 #include "tools/img/progress.h"
@@ -21,6 +22,7 @@ struct ConvertRequest {
   std::vector<std::string> options;
   CopyOptions copy;
   bool no_create = false, quiet = false, progress = false;
+  bool bitmaps = false, skip_broken_bitmaps = false;
 };
 
 int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
@@ -106,8 +108,11 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
         r.copy.target_is_zero = true;
         break;
       case kBitmaps:
+        r.bitmaps = true;
+        break;
       case kSkipBroken:
-        return report(Error(ENOTSUP, "copying bitmaps is not supported"));
+        r.skip_broken_bitmaps = true;
+        break;
     }
   }
   r.quiet = options.quiet();
@@ -122,6 +127,8 @@ int parse(ConvertRequest& r, int argc, char** argv, Tool& tool, bool& done) {
   r.target.name = names.back();
   names.pop_back();
   r.sources = std::move(names);
+  if (r.skip_broken_bitmaps && !r.bitmaps)
+    return report(Error(EINVAL, "Use of --skip-broken-bitmaps requires --bitmaps"));
   if (r.target.image_opts && !r.no_create)
     return report(Error(EINVAL, "--target-image-opts requires use of -n flag"));
   if (r.copy.target_is_zero && !r.no_create)
@@ -217,6 +224,12 @@ int cmd_convert(Tool& tool, int argc, char** argv) {
     bytes += (*image)->bytes();
     sources.push_back(std::move(*image));
   }
+  if (r.bitmaps && sources.size() > 1)
+    return report(Error(EINVAL, "Copying bitmaps only possible with single source"));
+  if (r.bitmaps && image_with_bitmaps(sources[0]->node()) == nullptr)
+    return report(Error(ENOTSUP, "Source lacks bitmap support"));
+  if (r.bitmaps && r.output_format != "qcow2" && !r.target.image_opts)
+    return report(Error(ENOTSUP, str_cat("Format driver '", r.output_format, "' does not support bitmaps")));
   if (!r.no_create)
     if (const int status = create_target(tool, r, bytes); status != 0) return status;
   if (!r.target.image_opts) r.target.format = r.output_format;
@@ -240,6 +253,13 @@ int cmd_convert(Tool& tool, int argc, char** argv) {
     bar.end(false);
     return report(copied.error());
   }
+  if (r.bitmaps)
+    if (Result<> kept =
+            tool.run(co_copy_bitmaps(sources[0]->node(), (*target)->node(), r.skip_broken_bitmaps));
+        !kept) {
+      bar.end(false);
+      return report(kept.error());
+    }
   if (Result<> flushed = tool.run((*target)->backend().co_flush()); !flushed) return report(flushed.error());
   bar.end(true);
   return 0;

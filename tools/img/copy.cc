@@ -189,12 +189,12 @@ CoResult<> Copier::co_write(uint64_t offset, uint8_t* data, uint64_t bytes) {
 
 /// Leaves out runs of zeroes that are long enough.
 CoResult<> Copier::co_write_sparse(uint64_t offset, uint8_t* data, uint64_t bytes) {
-  if (o_.compressed) {
-    if (o_.min_sparse_bytes != 0 && is_zero(data, bytes)) co_return co_await co_write_zeroes(offset, bytes);
+  if (o_.compressed && o_.min_sparse_bytes == 0) {
     const IoVector view(data, bytes);
     co_return co_await target_.co_pwrite_compressed(ByteRange(offset, bytes), view);
   }
-  const uint64_t step = o_.min_sparse_bytes;
+  // Only whole clusters can be packed, or left out.
+  const uint64_t step = o_.compressed ? unit_ : o_.min_sparse_bytes;
   if (step == 0) co_return co_await co_write(offset, data, bytes);
   for (uint64_t done = 0; done < bytes;) {
     // Steps lie at multiples in the target, so that what is left out can become holes.
@@ -202,8 +202,15 @@ CoResult<> Copier::co_write_sparse(uint64_t offset, uint8_t* data, uint64_t byte
     const bool zero = is_zero(data + done, piece(done));
     uint64_t end = done + piece(done);
     while (end < bytes && is_zero(data + end, piece(end)) == zero) end += piece(end);
-    Result<> r = zero ? co_await co_write_zeroes(offset + done, end - done)
-                      : co_await co_write(offset + done, data + done, end - done);
+    Result<> r;
+    if (zero) {
+      r = co_await co_write_zeroes(offset + done, end - done);
+    } else if (o_.compressed) {
+      const IoVector view(data + done, end - done);
+      r = co_await target_.co_pwrite_compressed(ByteRange(offset + done, end - done), view);
+    } else {
+      r = co_await co_write(offset + done, data + done, end - done);
+    }
     co_await or_return(std::move(r));
     done = end;
   }

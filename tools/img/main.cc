@@ -11,10 +11,10 @@ namespace rhea::img {
 
 namespace {
 constexpr Command kCommands[] = {
-    {"amend", cmd_amend},     {"bench", cmd_bench},      {"check", cmd_check},     {"commit", cmd_commit},
-    {"compare", cmd_compare}, {"convert", cmd_convert},  {"create", cmd_create},   {"dd", cmd_dd},
-    {"info", cmd_info},       {"map", cmd_map},          {"measure", cmd_measure}, {"rebase", cmd_rebase},
-    {"resize", cmd_resize},   {"snapshot", cmd_snapshot}};
+    {"amend", cmd_amend},   {"bench", cmd_bench},     {"bitmap", cmd_bitmap},    {"check", cmd_check},
+    {"commit", cmd_commit}, {"compare", cmd_compare}, {"convert", cmd_convert},  {"create", cmd_create},
+    {"dd", cmd_dd},         {"info", cmd_info},       {"map", cmd_map},          {"measure", cmd_measure},
+    {"rebase", cmd_rebase}, {"resize", cmd_resize},   {"snapshot", cmd_snapshot}};
 std::string program = "rhea-img";
 }  // namespace
 
@@ -116,13 +116,16 @@ void print_help() {
       "filename\n"
       "  bench [-c count] [-d depth] [-f fmt] [--flush-interval=flush_interval] [-i aio] [-n] [--no-drain] "
       "[-o offset] [--pattern=pattern] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] filename\n"
+      "  bitmap (--merge SOURCE | --add | --remove | --clear | --enable | --disable)... [-b source_file [-F "
+      "source_fmt]] [-g granularity] [--object objectdef] [--image-opts | -f fmt] filename bitmap\n"
       "  check [--object objectdef] [--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T "
       "src_cache] [-U] filename\n"
       "  commit [--object objectdef] [--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-r rate_limit] [-d] "
       "[-p] filename\n"
       "  compare [--object objectdef] [--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] "
       "filename1 filename2\n"
-      "  convert [--object objectdef] [--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-C] [-c] "
+      "  convert [--object objectdef] [--image-opts] [--target-image-opts] [--target-is-zero] [--bitmaps] "
+      "[-U] [-C] [-c] "
       "[-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] "
       "[-o options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] "
       "[--salvage] filename [filename2 [...]] output_filename\n"

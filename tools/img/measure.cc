@@ -4,6 +4,7 @@
 
 #include "block/drivers/qcow2/measure.h"
 #include "block/graph/io.h"
+#include "tools/img/bitmaps.h"
 #include "tools/img/img.h"
 #include "util/log.h"
 
@@ -45,16 +46,18 @@ CoResult<uint64_t> co_data_bytes(BlockDriverState& top, uint64_t cluster) {
   co_return total;
 }
 
-int print_sizes(uint64_t required, uint64_t full, bool json) {
+int print_sizes(uint64_t required, uint64_t full, bool json, std::optional<uint64_t> bitmaps = std::nullopt) {
   if (json) {
     Json out = Json::object();
     out.set("required", required);
     out.set("fully-allocated", full);
+    if (bitmaps) out.set("bitmaps", *bitmaps);
     std::string text;
     out.write_pretty(text);
     std::printf("%s\n", text.c_str());
   } else {
     std::printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n", required, full);
+    if (bitmaps) std::printf("bitmaps size: %" PRIu64 "\n", *bitmaps);
   }
   return 0;
 }
@@ -92,7 +95,10 @@ int measure(Tool& tool, MeasureRequest& r) {
     data = *n;
   }
   if (m->preallocated) data = m->data_bytes;
-  return print_sizes(m->metadata_bytes + data, m->metadata_bytes + m->data_bytes, r.json);
+  std::optional<uint64_t> bitmaps;  // of an image that can have some
+  if (const qcow2::Qcow2Node* source = image ? image_with_bitmaps(image->node()) : nullptr; source != nullptr)
+    bitmaps = qcow2::measure_bitmaps(source->image_bitmaps(), m->cluster_bytes);
+  return print_sizes(m->metadata_bytes + data, m->metadata_bytes + m->data_bytes, r.json, bitmaps);
 }
 
 }  // namespace

@@ -198,6 +198,7 @@ CoResult<> Qcow2Node::co_downgrade() {
   Header& h = image_.header();
   if (h.refcount_order != 4) co_return fail(ENOTSUP, "compat=0.10 requires refcount_bits=16");
   if (h.has_data_file()) co_return fail(ENOTSUP, "Cannot downgrade an image with a data file");
+  if (h.bitmaps || !bitmaps_.empty()) co_return fail(ENOTSUP, "Cannot downgrade an image with bitmaps");
   for (const Snapshot& s : co_await or_return(co_await co_read_snapshots(image_)))
     if (s.vm_state_bytes != 0 || s.disk_bytes != h.virtual_bytes)
       co_return fail(ENOTSUP, "Internal snapshots prevent downgrade of image");
@@ -208,7 +209,6 @@ CoResult<> Qcow2Node::co_downgrade() {
   const Header before = h;
   h.version = 2;
   h.incompatible = h.compatible = h.autoclear = 0;
-  h.bitmaps.reset();
   h.header_bytes = kHeaderBytesV2;
   Result<> written = co_await image_.co_write_header();
   if (!written) h = before;

@@ -1,6 +1,7 @@
 // The qcow2 driver's node: turns guest requests into steps on the tables and requests to the file.
 #pragma once
 
+#include "block/drivers/qcow2/bitmaps.h"
 #include "block/drivers/qcow2/image.h"
 
 namespace rhea::qcow2 {
@@ -12,9 +13,11 @@ class Qcow2Node final : public BlockDriverState {
   uint32_t file_role(const OptionTree& options) const override;
   CoResult<> co_open(OpenContext& ctx) override;
   CoResult<> co_close() override;
+  PermPair child_perms(const BlockEdge& child, PermPair cumulative) const override;
   CoResult<> co_reopen_prepare(OptionTree& options, const OpenFlags& flags) override;
   void drop_overridden(const OptionTree& given, OptionTree& old) const override;
-  void reopen_commit() override { image_.set_options(next_options_, !flags_.read_only); }
+  void reopen_commit() override;
+  void reopen_abort() override { bitmaps_unmarked_ = image_.writable(); }
   void refresh_limits(BlockLimits& limits) const override;
 
   CoResult<> co_preadv(ByteRange range, IoVector iov) override;
@@ -45,6 +48,13 @@ class Qcow2Node final : public BlockDriverState {
 
   Image& image() { return image_; }
 
+  // --- Persistent dirty bitmaps: loaded at open, stored at close. They come and go on the main loop, with
+  // nothing in flight.
+  const std::vector<std::unique_ptr<ImageBitmap>>& image_bitmaps() const { return bitmaps_; }
+  ImageBitmap* find_image_bitmap(std::string_view bitmap) const;
+  Result<> add_image_bitmap(const std::string& bitmap, uint64_t granularity, bool enabled);
+  CoResult<> co_remove_image_bitmap(std::string bitmap);
+
  private:
   Result<ImageOptions> take_options(OptionTree& options, const OpenFlags& flags);
   Result<uint32_t> take_overlap_check(OptionTree& options);
@@ -60,10 +70,19 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_before_allocating();
   CoResult<> co_shrink(uint64_t bytes);
   CoResult<> co_downgrade();
+  CoResult<> co_load_bitmaps();
+  CoResult<> co_mark_bitmaps();
+  CoResult<> co_store_bitmaps();
+  Json bitmap_list() const;
+  void record_write(ByteRange range);
 
   BdrvChild data_;  ///< the external data file, if the image has one
   Image image_;
-  ImageOptions next_options_;  ///< between co_reopen_prepare() and commit
+  std::vector<std::unique_ptr<ImageBitmap>> bitmaps_;
+  std::vector<StoredBitmap> stored_bitmaps_;   ///< as the image's directory lists them
+  CoMutex bitmaps_lock_;                       ///< marking them
+  std::atomic<bool> bitmaps_unmarked_{false};  ///< the image may still say what they are
+  ImageOptions next_options_;                  ///< between co_reopen_prepare() and commit
 };
 
 }  // namespace rhea::qcow2

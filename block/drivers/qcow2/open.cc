@@ -148,6 +148,7 @@ CoResult<> Qcow2Node::co_open(OpenContext& ctx) {
     if (checked->check_errors != 0 || checked->corruptions != 0)
       co_return fail(EIO, "Could not repair dirty image: Input/output error");
   }
+  if (!flags_.for_check) co_await or_return(co_await co_load_bitmaps());
   co_return Result<>();
 }
 
@@ -156,6 +157,8 @@ CoResult<> Qcow2Node::co_reopen_prepare(OptionTree& options, const OpenFlags& fl
     co_return fail(EACCES, "qcow2: Image is corrupt; cannot be opened read/write");
   if (!flags.read_only && image_.corrupt()) co_return fail(EIO, "Image '", name(), "' is corrupt");
   next_options_ = co_await or_return(take_options(options, flags));
+  if (flags.read_only && image_.writable() && !image_.corrupt())
+    co_await or_return(co_await co_store_bitmaps());
   co_return co_await image_.co_prepare_options(next_options_, !flags.read_only);
 }
 
@@ -170,8 +173,17 @@ void Qcow2Node::drop_overridden(const OptionTree& given, OptionTree& old) const 
     old.erase("cache-size");
 }
 
+void Qcow2Node::reopen_commit() {
+  const bool writable = !flags_.read_only;
+  bitmaps_unmarked_ = writable && (bitmaps_unmarked_ || !image_.writable());
+  image_.set_options(next_options_, writable);
+}
+
 CoResult<> Qcow2Node::co_close() {
-  return image_.co_close();
+  Result<> stored;
+  if (image_.writable() && !image_.corrupt()) stored = co_await co_store_bitmaps();
+  Result<> closed = co_await image_.co_close();
+  co_return stored ? closed : stored;
 }
 
 }  // namespace rhea::qcow2

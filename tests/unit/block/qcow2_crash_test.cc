@@ -434,6 +434,23 @@ TEST_F(Qcow2Crash, F6_EmptyingAsCommitDoes) {
   expect_safe();
 }
 
+TEST_F(Qcow2Crash, F6_BitmapsAreStoredAndMarked) {
+  make(crash_options(4096));
+  auto* image = static_cast<qcow2::Qcow2Node*>(&node());
+  ASSERT_TRUE(image->add_image_bitmap("one", 512, true));
+  ASSERT_TRUE(image->add_image_bitmap("two", 65536, true));
+  put(0, 8192);
+  flush();
+  for (int i = 0; i < 2; ++i) {  // stored at close, marked as in use at open, stored again
+    detach_disk();
+    CrashDisk::current = &disk_;
+    attach_disk();
+    put(16384 + 4096 * static_cast<uint64_t>(i), 512);
+    flush();
+  }
+  expect_safe();
+}
+
 TEST_F(Qcow2Crash, F6_Subclusters) {
   qcow2::CreateOptions o = crash_options(16384);
   o.extended_l2 = true;
