@@ -29,15 +29,6 @@ Result<HumanReadableText> qmp_x_query_usb(QmpContext&) {
   return fail(ENODEV, "USB support not enabled");
 }
 
-Result<std::vector<RxFilterInfo>> qmp_query_rx_filter(QmpContext&, QueryRxFilterArgs args) {
-  if (args.name) return fail(ENODEV, "invalid net client name: ", *args.name);
-  return std::vector<RxFilterInfo>();
-}
-
-Result<> qmp_set_link(QmpContext&, SetLinkArgs args) {
-  return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Device '", args.name, "' not found");
-}
-
 Result<std::vector<MemoryDeviceInfo>> qmp_query_memory_devices(QmpContext&) {
   return std::vector<MemoryDeviceInfo>();
 }

@@ -210,6 +210,11 @@ constexpr Option kOptions[] = {
        return {};
      }},
     {"object", "type,id=id[,prop=value...]", "create an object; JSON is accepted", opt_object},
+    {"netdev", "user|tap|socket,id=id[,option...]", "make a back end for a network card; JSON is accepted",
+     opt_netdev},
+    {"nic", "none|user|tap|socket,model=card[,mac=address][,option...]", "make a network card and its back end",
+     opt_nic},
+    {"net", "none", "make no network card by default (there is none)", opt_net},
     {"boot", "[order=drives][,once=][,menu=on|off][,strict=on|off]...",
      "set the boot order: a, c (disk), d (CD-ROM), n", opt_boot},
     {"fda", "file", "use 'file' as floppy disk 0", opt_fd_at<0>},

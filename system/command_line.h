@@ -46,6 +46,8 @@ struct CommandLine {
   std::vector<AccelRequest> accelerators;
   std::string kernel_irqchip;  ///< -machine kernel-irqchip=
   std::vector<OptionValue> objects, blockdevs, devices, numas;
+  std::vector<OptionValue> netdevs;
+  std::vector<std::string> netdev_texts;  ///< of `netdevs`, for messages
   std::vector<GlobalProperty> globals;
   std::vector<std::string> numa_texts;  ///< of `numas`, for messages
   std::vector<DriveOption> drives;

@@ -73,6 +73,9 @@ Result<> opt_no_shutdown(CommandLine& c, std::string_view text);
 // What is connected to it (device_options.cc).
 Result<> opt_object(CommandLine& c, std::string_view text);
 Result<> opt_cdrom(CommandLine& c, std::string_view text);
+Result<> opt_netdev(CommandLine& c, std::string_view text);
+Result<> opt_nic(CommandLine& c, std::string_view text);
+Result<> opt_net(CommandLine& c, std::string_view text);
 /// -fda, -fdb: `index` 0 or 1.
 Result<> opt_fd(CommandLine& c, int index, std::string_view text);
 /// -hda to -hdd: `index` 0 to 3.

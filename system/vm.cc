@@ -8,8 +8,10 @@
 #include "hw/core/run_state_listener.h"
 #include "hw/misc/debug_exit.h"
 #include "memory/backend.h"
+#include "net/net.h"
 #include "qapi/command.h"
 #include "qapi/qapi_commands_block.h"
+#include "qapi/qapi_commands_net.h"
 #include "qapi/qapi_events_runstate.h"
 #include "qom/user_creatable.h"
 #include "ui/input.h"
@@ -73,6 +75,7 @@ CoResult<> Vm::co_start() {
   for (GlobalProperty& global : options_.globals) add_global_property(std::move(global));
   co_await or_return(co_await co_make_objects());
   co_await or_return(co_await co_make_blockdevs());
+  co_await or_return(make_netdevs());
   co_await or_return(co_await co_make_machine());
   co_await or_return(co_await co_make_drives());
   co_await or_return(co_await co_make_devices());
@@ -160,6 +163,16 @@ CoResult<> Vm::co_make_blockdevs() {
     if (!r) co_return option_error("blockdev", std::move(r).error());
   }
   co_return Result<>();
+}
+
+Result<> Vm::make_netdevs() {
+  for (size_t i = 0; i < options_.netdevs.size(); ++i) {
+    OptionValue& netdev = options_.netdevs[i];
+    auto typed = from_json<Netdev>(std::move(netdev.tree), netdev.form);
+    Result<> r = typed ? qmp_netdev_add(qmp_context_, std::move(*typed)) : Result<>(Failure(typed.error()));
+    if (!r) return option_error(str_cat("netdev ", options_.netdev_texts[i]), std::move(r).error());
+  }
+  return {};
 }
 
 CoResult<> Vm::co_make_machine() {
@@ -315,6 +328,7 @@ CoResult<> Vm::co_shut_down() {
     machine_->unparent();
     machine_.reset();
   }
+  net_set().clear();
   qtest_.reset();
   drives_.clear();
   accel_.reset();

@@ -70,6 +70,7 @@ class Vm final : public VmControl {
   Result<> make_accelerator();
   CoResult<> co_make_objects();
   CoResult<> co_make_blockdevs();
+  Result<> make_netdevs();
   CoResult<> co_make_machine();
   Json device_for(const DriveInfo& info);
   Result<> apply_numa(const MachineClass& type);

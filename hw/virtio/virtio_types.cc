@@ -2,8 +2,11 @@
 
 #include "hw/virtio/virtio_balloon.h"
 #include "hw/virtio/virtio_blk.h"
+#include "hw/virtio/virtio_input.h"
+#include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_pci_types.h"
 #include "hw/virtio/virtio_rng.h"
+#include "hw/virtio/virtio_serial.h"
 
 namespace rhea {
 
@@ -48,11 +51,78 @@ constexpr VirtioPciKind kBalloonKind{.base = "virtio-balloon-pci-base",
                                      .device = &VirtioBalloon::kType,
                                      .properties = kBalloonFunction};
 
+constexpr PropertyInfo kNetFunction[] = {P::kIoeventfd, P::kVectors};
+constexpr VirtioPciKind kNetKind{.base = "virtio-net-pci-base",
+                                 .generic = "virtio-net-pci",
+                                 .transitional = "virtio-net-pci-transitional",
+                                 .non_transitional = "virtio-net-pci-non-transitional",
+                                 .alias = "virtio-net",
+                                 .description = nullptr,
+                                 .class_id = 0x0200,
+                                 .category = DeviceCategory::kNetwork,
+                                 .default_vectors = VirtioPci::kAutoVectors,
+                                 .device = &VirtioNet::kType,
+                                 .properties = kNetFunction};
+constexpr PropertyInfo kSerialFunction[] = {P::kIoeventfd, P::kVectors, P::kClass};
+constexpr VirtioPciKind kSerialKind{.base = "virtio-serial-pci-base",
+                                    .generic = "virtio-serial-pci",
+                                    .transitional = "virtio-serial-pci-transitional",
+                                    .non_transitional = "virtio-serial-pci-non-transitional",
+                                    .alias = "virtio-serial",
+                                    .description = nullptr,
+                                    .class_id = 0x0780,
+                                    .category = DeviceCategory::kInput,
+                                    .default_vectors = 2,
+                                    .device = &VirtioSerial::kType,
+                                    .properties = kSerialFunction};
+
+constexpr PropertyInfo kInputFunction[] = {P::kVectors};
+constexpr VirtioPciKind kKeyboardKind{.base = "virtio-keyboard-pci-base",
+                                      .generic = "virtio-keyboard-pci",
+                                      .transitional = nullptr,
+                                      .non_transitional = nullptr,
+                                      .alias = "virtio-keyboard",
+                                      .description = nullptr,
+                                      .class_id = 0x0900,
+                                      .category = DeviceCategory::kInput,
+                                      .default_vectors = 2,
+                                      .device = &VirtioKeyboard::kType,
+                                      .properties = kInputFunction};
+constexpr VirtioPciKind kMouseKind{.base = "virtio-mouse-pci-base",
+                                   .generic = "virtio-mouse-pci",
+                                   .transitional = nullptr,
+                                   .non_transitional = nullptr,
+                                   .alias = "virtio-mouse",
+                                   .description = nullptr,
+                                   .class_id = 0x0902,
+                                   .category = DeviceCategory::kInput,
+                                   .default_vectors = 2,
+                                   .device = &VirtioMouse::kType,
+                                   .properties = kInputFunction};
+constexpr VirtioPciKind kTabletKind{.base = "virtio-tablet-pci-base",
+                                    .generic = "virtio-tablet-pci",
+                                    .transitional = nullptr,
+                                    .non_transitional = nullptr,
+                                    .alias = "virtio-tablet",
+                                    .description = nullptr,
+                                    .class_id = 0x0980,
+                                    .category = DeviceCategory::kInput,
+                                    .default_vectors = 2,
+                                    .device = &VirtioTablet::kType,
+                                    .properties = kInputFunction};
+
 }  // namespace
 
 void register_virtio_types(TypeRegistry& registry) {
   registry.add(VirtioBus::kType);
   add_virtio_pci<VirtioBlk, kBlkKind>(registry);
+  registry.add(
+      {&VirtioSerialBus::kType, &VirtioSerialPort::kType, &VirtConsole::kType, &VirtSerialPort::kType});
+  add_virtio_pci<VirtioSerial, kSerialKind>(registry);
+  add_virtio_pci<VirtioKeyboard, kKeyboardKind>(registry);
+  add_virtio_pci<VirtioMouse, kMouseKind>(registry);
+  add_virtio_pci<VirtioTablet, kTabletKind>(registry);
+  add_virtio_pci<VirtioNet, kNetKind>(registry);
   add_virtio_pci<VirtioRng, kRngKind>(registry);
   add_virtio_pci<VirtioBalloon, kBalloonKind>(registry);
 }

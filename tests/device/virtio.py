@@ -96,6 +96,53 @@ class VirtioDriver:
         return entry
 
 
+class ModernDriver(VirtioDriver):
+    """The same over the registers of VIRTIO 1: they begin at `bar`; queues as the device sizes them."""
+    VERSION_1 = 1 << 32
+
+    def __init__(self, qtest, slot=4, bar=0xfe000000, memory=0x100000):
+        self.q, self.devfn, self.bar = qtest, slot << 3, bar
+        self.memory = memory
+        self.queues = {}
+        self.q.pci_writel(self.devfn, 0x20, bar)
+        self.q.pci_writew(self.devfn, 0x04, 0x7)
+
+    def status(self): return self.q.readb(self.bar + 20)
+    def set_status(self, value): self.q.writeb(self.bar + 20, value)
+    def isr(self): return self.q.readb(self.bar + 0x1000)
+    def config(self, offset): return self.q.readb(self.bar + 0x2000 + offset)
+    def set_config(self, offset, value): self.q.writeb(self.bar + 0x2000 + offset, value)
+    def notify(self, n): self.q.writew(self.bar + 0x3000 + 4 * n, n)
+
+    def features(self):
+        value = 0
+        for half in range(2):
+            self.q.writel(self.bar, half)
+            value |= self.q.readl(self.bar + 4) << 32 * half
+        return value
+
+    def start(self, queues=1, features=0):
+        self.reset()
+        self.set_status(ACKNOWLEDGE | DRIVER)
+        for half in range(2):
+            self.q.writel(self.bar + 8, half)
+            self.q.writel(self.bar + 12, (features | self.VERSION_1) >> 32 * half & 0xffffffff)
+        self.set_status(ACKNOWLEDGE | DRIVER | 8)
+        assert self.status() & 8, "the device refuses the features"
+        for n in range(queues):
+            self.q.writew(self.bar + 22, n)
+            size = self.q.readw(self.bar + 24)
+            desc, avail, used = self.allocate(16 * size), self.allocate(6 + 2 * size), self.allocate(6 + 8 * size)
+            for address, length, register in ((desc, 16 * size, 32), (avail, 6 + 2 * size, 40), (used, 6 + 8 * size, 48)):
+                self.q.memset(address, length, 0)
+                self.q.writel(self.bar + register, address)
+                self.q.writel(self.bar + register + 4, 0)
+            self.q.writew(self.bar + 24, size)
+            self.q.writew(self.bar + 28, 1)
+            self.queues[n] = {"size": size, "desc": desc, "avail": avail, "used": used, "next": 0, "seen": 0, "head": 0}
+        self.set_status(ACKNOWLEDGE | DRIVER | 8 | DRIVER_OK)
+
+
 class BlockDriver(VirtioDriver):
     """Requests of a virtio disk."""
     IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES = 0, 1, 4, 8, 11, 13

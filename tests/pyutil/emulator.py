@@ -55,10 +55,11 @@ class Emulator:
     """
 
     def __init__(self, args=(), qmp=True, qtest=False, serial=False, stdio=False, program=None, timeout=30,
-                 log=None, echo=None, env=None, negotiate=True, on_start=None):
+                 log=None, echo=None, env=None, negotiate=True, on_start=None, pass_fds=()):
         self.args, self.timeout, self.log, self.env = list(args), timeout, log, env
         self.program = program or emulator_path()
         self.want = {"qmp": qmp, "qtest": qtest, "serial": serial}
+        self.pass_fds = pass_fds  # descriptors the program inherits, by their numbers
         self.stdio, self.echo, self.negotiate, self.on_start = stdio, echo, negotiate, on_start
         self.qmp = self.qtest = self.console = self.process = None
         self.dir = tempfile.mkdtemp(prefix="rhea-")
@@ -96,7 +97,7 @@ class Emulator:
         pipe = subprocess.PIPE if self.stdio else None
         self.process = subprocess.Popen(
             line, stdin=pipe or subprocess.DEVNULL, stdout=pipe or self.stderr_file, stderr=self.stderr_file,
-            env=dict(os.environ, **(self.env or {})))
+            env=dict(os.environ, **(self.env or {})), pass_fds=self.pass_fds)
         if self.stdio:
             self.console = Console(self.process.stdout.fileno(), self.process.stdin.fileno(), self.echo, self.running)
         if self.want["qtest"]:

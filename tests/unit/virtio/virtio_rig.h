@@ -54,10 +54,11 @@ class VirtioRig : public testing::Test {
     OpenRequest request(OptionTree::from_json(options), std::string());
     nodes.push_back(run(co_open_node(graph, std::move(request))).value());
     properties.set("drive", node);
-    auto device = make_device("virtio-blk-pci", properties).value();
+    return plug_kind("virtio-blk-pci", std::move(properties));
+  }
+  VirtioPci& plug_kind(const char* type, Json properties = Json::object({})) {
+    auto device = make_device(type, properties).value();
     auto function = std::static_pointer_cast<VirtioPci>(device);
-    ChardevSet chardevs(*loop);
-    DeviceContext context(*loop, virtual_clock(), graph, chardevs);
     EXPECT_TRUE(run(function->co_prepare(context)));
     function->set_devfn(pci::devfn(static_cast<int>(devices.size()) + 4, 0));
     Result<> added = add_device(function, pci.get(), *machine, str_cat("d", devices.size()));
@@ -138,6 +139,8 @@ class VirtioRig : public testing::Test {
 
   std::unique_ptr<AioContext> loop = std::move(AioContext::create("test").value());
   BlockGraph graph{*loop};
+  ChardevSet chardevs{*loop};
+  DeviceContext context{*loop, virtual_clock(), graph, chardevs};
   int stops = 0;
   std::shared_ptr<RamBlock> ram_block = std::move(RamBlock::create("pc.ram", kRamBytes).value());
   std::unique_ptr<MemoryRegion> ram_region = MemoryRegion::ram("ram", ram_block);
