@@ -112,10 +112,13 @@ CoResult<> FileNode::co_check_perm(PermPair perms) {
   auto work = [&]() -> Result<> {
     if (another) next_fd_ = TRY(open_path(next_writable_));
     if (locking_ == Locking::kOff) return {};
-    // A second descriptor has locks of its own; those of the first stay until it is closed.
-    const PermPair held = next_fd_ ? PermPair{} : locked_;
-    const int fd = next_fd_ ? next_fd_.get() : fd_.get();
-    Result<> locks = image_lock::acquire(fd, held, perms);
+    // Seen from a second descriptor, the locks of the first are another's: whether others allow it is asked
+    // with the first, which keeps its locks until it is closed.
+    Result<> locks = image_lock::acquire(fd_.get(), locked_, perms);
+    if (locks && next_fd_) {
+      locks = image_lock::take(next_fd_.get(), perms);
+      if (!locks) image_lock::release(fd_.get(), perms, locked_);
+    }
     if (locks) return {};
     next_fd_.reset();
     return Failure(
@@ -147,10 +150,8 @@ CoResult<> FileNode::co_commit_perm() {
 CoResult<> FileNode::co_abort_perm() {
   if (!next_fd_ && next_perms_ == locked_) co_return Result<>();
   auto work = [&] {
-    if (next_fd_)
-      next_fd_.reset();
-    else if (locking_ != Locking::kOff)
-      image_lock::release(fd_.get(), next_perms_, locked_);
+    next_fd_.reset();
+    if (locking_ != Locking::kOff) image_lock::release(fd_.get(), next_perms_, locked_);
     return 0;
   };
   std::ignore = co_await thread_pool().co_run(work);

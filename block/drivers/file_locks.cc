@@ -71,6 +71,10 @@ Result<> acquire(int fd, PermPair held, PermPair perms) {
   return r;
 }
 
+Result<> take(int fd, PermPair perms) {
+  return lock_new(fd, {}, perms);
+}
+
 void release(int fd, PermPair held, PermPair keep) {
   for (int bit = 0; bit < blk_perm::kCount; ++bit) {
     const uint32_t mask = 1u << bit;

@@ -56,6 +56,25 @@ TEST_F(ImageLock, BytesFollowPermissions) {
   EXPECT_EQ(locked_bytes(), std::vector<int>{});
 }
 
+TEST_F(ImageLock, OpeningForWritingIsNoConflictWithOneself) {
+  NodeRef node = must_open(R"(, "auto-read-only": true)");
+  BlockBackend user(graph, "u", {kConsistentRead, kConsistentRead | kWriteUnchanged});
+  ASSERT_TRUE(insert(user, *node));
+  EXPECT_EQ(locked_bytes(), (std::vector<int>{100, 201, 203}));
+  Result<> r = set_perm(user, {kConsistentRead | kWrite, kConsistentRead | kWriteUnchanged});
+  ASSERT_TRUE(r) << r.error().message();
+  EXPECT_EQ(locked_bytes(), (std::vector<int>{100, 101, 201, 203}));
+  ASSERT_TRUE(set_perm(user, {kConsistentRead, kConsistentRead | kWriteUnchanged}));
+  EXPECT_EQ(locked_bytes(), (std::vector<int>{100, 201, 203}));
+  NodeRef other = must_open();
+  BlockBackend reader(graph, "r", {kConsistentRead, kAll & ~kWrite});
+  ASSERT_TRUE(insert(reader, *other));
+  r = set_perm(user, {kConsistentRead | kWrite, kConsistentRead | kWriteUnchanged});
+  ASSERT_FALSE(r) << "another's locks count";
+  EXPECT_EQ(r.error().message(), "Failed to get \"write\" lock");
+  EXPECT_EQ(locked_bytes(), (std::vector<int>{100, 201, 203}));
+}
+
 TEST_F(ImageLock, SecondNodeIsAnotherUser) {
   NodeRef a = must_open(), b = must_open();
   BlockBackend first(graph, "first", {kConsistentRead | kWrite, kConsistentRead | kWriteUnchanged});
