@@ -237,20 +237,23 @@ void DriveSet::erase(const DriveInfo* drive) {
   std::erase_if(drives_, [&](const auto& d) { return d.get() == drive; });
 }
 
-/// What lost its name and then its device.
-void DriveSet::erase_orphans() {
+void DriveSet::drop_orphans() {
   std::erase_if(drives_,
                 [](const auto& d) { return d->backend->name().empty() && !d->backend->has_device(); });
 }
 
 CoResult<> DriveSet::co_delete(std::string id) {
   GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
-  erase_orphans();
+  drop_orphans();
   BlockBackend* backend = graph_.find_backend(id);
   if (backend == nullptr)
     co_return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Device '", id, "' not found");
   DriveInfo* drive = find(*backend);
   if (drive == nullptr) co_return fail(ENOTSUP, "Deleting device added with blockdev-add is not supported");
+  if (backend->unplug.pending) {
+    backend->unplug.drive_goes_too = true;
+    co_return Result<>();
+  }
   if (backend->node() != nullptr) co_await or_return(co_await backend->co_remove(lock));
   backend->make_anonymous();
   drive->bus = drive->unit = -1;  // its place is free
@@ -259,6 +262,16 @@ CoResult<> DriveSet::co_delete(std::string id) {
   else
     erase(drive);
   co_return Result<>();
+}
+
+CoResult<> DriveSet::co_release(BlockBackend& backend) {
+  GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+  DriveInfo* drive = find(backend);
+  if (drive == nullptr) co_return Result<>();
+  backend.make_anonymous();
+  drive->bus = drive->unit = -1;
+  if (backend.node() == nullptr) co_return Result<>();
+  co_return co_await backend.co_remove(lock);
 }
 
 CoResult<> DriveSet::co_forget(DriveInfo& drive) {

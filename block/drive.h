@@ -35,9 +35,15 @@ class DriveSet {
   CoResult<DriveInfo*> co_add(Json options, DriveInterface default_interface);
 
   /// HMP's drive_del: flushes and lets go of the medium. A drive without a device goes; one with a device
-  /// loses its name, reports errors from now on, and goes with the device. "Device 'ID' not found", "Deleting
+  /// loses its name, reports errors from now on, and goes with the device; while the guest is asked to let go
+  /// of that device nothing happens until it has. "Device 'ID' not found", "Deleting
   /// device added with blockdev-add is not supported".
   CoResult<> co_delete(std::string id);
+  /// The device of `backend` goes: its drive loses medium, name and place; drop_orphans() then lets go of it.
+  /// Nothing if it is no drive's.
+  CoResult<> co_release(BlockBackend& backend);
+  /// Lets go of what lost its name and then its device.
+  void drop_orphans();
   /// Removes a drive that co_add() made and nobody has taken.
   CoResult<> co_forget(DriveInfo& drive);
 
@@ -51,7 +57,6 @@ class DriveSet {
  private:
   struct Request;
   void erase(const DriveInfo* drive);
-  void erase_orphans();
   Result<> take_place(Request& request) const;
   Result<std::string> choose_name(Request& request) const;
   CoResult<std::unique_ptr<BlockBackend>> co_make_backend(GraphWriteLock& lock, const Request& request,

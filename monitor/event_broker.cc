@@ -115,13 +115,13 @@ void EventBroker::write_line(const Event& event, bool numbered) {
 
 void EventBroker::send(const Event& event) {
   write_line(event, false);
-  outlet_.plain(line_);
+  outlet_.plain(event.name, line_);
 }
 
 void EventBroker::send_numbered(const Event& event) {
   if (!outlet_.wants_numbered()) return;
   write_line(event, true);
-  outlet_.numbered(line_);
+  outlet_.numbered(event.name, line_);
 }
 
 }  // namespace rhea

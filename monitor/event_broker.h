@@ -16,9 +16,9 @@ namespace rhea {
 /// Where the lines of events go, CR LF included, on the loop's thread.
 struct EventOutlet {
   /// To sessions that follow the protocol: some kinds come at most once a second.
-  std::function<void(std::string_view line)> plain;
+  std::function<void(std::string_view name, std::string_view line)> plain;
   /// To sessions with "event-log": all of them, with their numbers. Not called while wanted() says no.
-  std::function<void(std::string_view line)> numbered;
+  std::function<void(std::string_view name, std::string_view line)> numbered;
   std::function<bool()> wants_numbered;
 };
 

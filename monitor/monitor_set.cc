@@ -14,13 +14,14 @@ MonitorSet::MonitorSet(AioContext& loop, const QmpContext& context, std::span<co
     : loop_(loop),
       context_(context),
       commands_(commands),
-      events_(loop, {.plain = [this](std::string_view line) { send_event(line, false); },
-                     .numbered = [this](std::string_view line) { send_event(line, true); },
-                     .wants_numbered =
-                         [this] {
-                           return std::ranges::any_of(qmp_,
-                                                      [](const auto& s) { return s->numbers_events(); });
-                         }}) {
+      events_(
+          loop,
+          {.plain = [this](std::string_view name, std::string_view line) { send_event(name, line, false); },
+           .numbered = [this](std::string_view name, std::string_view line) { send_event(name, line, true); },
+           .wants_numbered =
+               [this] {
+                 return std::ranges::any_of(qmp_, [](const auto& s) { return s->numbers_events(); });
+               }}) {
   set_qapi_event_sink(&events_);
 }
 
@@ -28,9 +29,9 @@ MonitorSet::~MonitorSet() {
   set_qapi_event_sink(nullptr);
 }
 
-void MonitorSet::send_event(std::string_view line, bool numbered) {
+void MonitorSet::send_event(std::string_view name, std::string_view line, bool numbered) {
   for (auto& session : qmp_)
-    if (session->numbers_events() == numbered) session->send_event(line);
+    if (session->numbers_events() == numbered && session->wants_event(name)) session->send_event(line);
 }
 
 Result<> MonitorSet::create(std::string_view chardev_id, MonitorMode mode, bool pretty) {

@@ -48,7 +48,7 @@ class MonitorSet {
   CoResult<> co_stop();
 
  private:
-  void send_event(std::string_view line, bool numbered);
+  void send_event(std::string_view name, std::string_view line, bool numbered);
 
   AioContext& loop_;
   const QmpContext context_;

@@ -54,6 +54,10 @@ class QmpSession final : public MonitorSession {
   bool bounded() const override { return has(QMPCapability::kBounded); }
   /// Whether its client has asked for "event-log".
   bool numbers_events() const { return has(QMPCapability::kEventLog); }
+  /// False for the events of extensions that its client has not asked for.
+  bool wants_event(std::string_view name) const {
+    return name != "DEVICE_UNPLUG" || has(QMPCapability::kUnplug);
+  }
   /// The commands that came while a client had asked for "outcome-log".
   const OutcomeLog& outcomes() const { return outcomes_; }
   UniqueFd received_fd() override;

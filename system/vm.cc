@@ -47,6 +47,9 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
       qmp_context_(graph_, qom_root(), *this, chardevs_),
       drives_(graph_) {
   qmp_context_.drives = &drives_;
+  device_context_.drives = &drives_;
+  device_context_.unplugger = &unplugger_;
+  unplugger_.withdraw = [this](Device& device) { machine_->withdraw_unplug(device); };
   register_block_drivers(graph_);
   actions() = options_.actions;
   set_data_file_finder([this](const std::string& name) { return options_.config.find_data_file(name); });
@@ -314,6 +317,7 @@ CoResult<> Vm::co_shut_down() {
   }
   monitors_.reset();
   vnc_servers().clear();
+  co_await or_return(co_await unplugger_.co_stop());
   set_device_context(nullptr);
   graph_.device_resolver = nullptr;
   if (machine_ != nullptr) {

@@ -13,6 +13,7 @@
 #include "chardev/chardev_set.h"
 #include "hw/core/machine.h"
 #include "hw/core/qtest_server.h"
+#include "hw/core/unplug.h"
 #include "monitor/monitor_set.h"
 #include "qapi/vm_control.h"
 #include "system/command_line.h"
@@ -98,6 +99,7 @@ class Vm final : public VmControl {
   DeviceContext device_context_;
   QmpContext qmp_context_;
   DriveSet drives_;
+  Unplugger unplugger_{device_context_};
   std::unique_ptr<Accelerator> accel_;
   std::shared_ptr<Machine> machine_;
   std::unique_ptr<MachineContext> machine_context_;

@@ -16,7 +16,8 @@ namespace image_lock {
 /// Takes locks for what `perms` has beyond `held`, then looks whether others' locks allow it. On failure the
 /// locks beyond `held` are given back. "Failed to get "write" lock", "Failed to get shared "write" lock".
 Result<> acquire(int fd, PermPair held, PermPair perms);
-/// Takes locks for `perms` without looking at others': on a second descriptor of an image whose first has them.
+/// Takes locks for `perms` without looking at others': on a second descriptor of an image whose first has
+/// them.
 Result<> take(int fd, PermPair perms);
 /// Gives back what `held` has beyond `keep`.
 void release(int fd, PermPair held, PermPair keep);

@@ -113,6 +113,15 @@ class BlockBackend {
   Result<> change_media_cb(bool load);
   void eject_request(bool force);
 
+  /// How far the removal of its device is, by the name queries show; "" if nobody has asked for it.
+  /// `pending`: the guest is asked and has not answered, or the device is on its way out.
+  struct Unplug {
+    std::string_view state;
+    bool pending = false;
+    bool drive_goes_too = false;  ///< drive_del has come; the drive goes with the device
+  };
+  Unplug unplug;
+
   // --- Requests. Any thread. One that runs no loop has them made by the main loop, and goes on there, or on
   // its own thread if the request ended before it had time to suspend.
   CoResult<> co_preadv(ByteRange range, IoVector iov);

@@ -27,6 +27,7 @@ void add_drive(std::string& out, const BlockInfo& drive) {
   if (drive.qdev) str_append(out, "    Attached to:      ", *drive.qdev, "\n");
   if (drive.io_status && *drive.io_status != BlockDeviceIoStatus::kOk)
     str_append(out, "    I/O status:       ", to_string(*drive.io_status), "\n");
+  if (drive.unplug) str_append(out, "    Unplug:           ", to_string(*drive.unplug), "\n");
   if (drive.removable)
     str_append(out, "    Removable device: ", drive.locked ? "" : "not ", "locked, tray ",
                drive.tray_open.value_or(false) ? "open" : "closed", "\n");

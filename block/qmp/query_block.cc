@@ -96,6 +96,7 @@ BlockInfo describe(const BlockBackend& drive) {
   if (drive.iostatus_enabled())
     info.io_status = from_string<BlockDeviceIoStatus>(io_status_name(drive.iostatus()));
   if (drive.device() != nullptr && drive.device()->eject_request_pending()) info.eject_requested = true;
+  if (!drive.unplug.state.empty()) info.unplug = from_string<UnplugState>(drive.unplug.state);
   if (drive.node() != nullptr) info.inserted = describe(*drive.node(), drive.write_cache_enabled());
   return info;
 }

@@ -43,7 +43,11 @@ class CpuHotplug {
   void plugged(unsigned slot);
   /// Asks the guest to let go of one. Only with the modern interface.
   void ask_to_unplug(unsigned slot);
-  /// It is gone.
+  /// The guest is not asked any more.
+  void withdraw(unsigned slot) {
+    if (slot < slots_.size()) slots_[slot].removing = false;
+  }
+  /// It is gone, or as good as.
   void unplugged(unsigned slot);
   bool legacy() const { return legacy_; }
   const std::vector<CpuHotplugSlot>& slots() const { return slots_; }

@@ -23,6 +23,9 @@ constexpr PropertyInfo Piix4Pm::kProperties[] = {
     prop<&Piix4Pm::disable_s4>("disable_s4"),
     prop<&Piix4Pm::s4_val>("s4_val"),
     prop<&Piix4Pm::smb_io_base>("smb_io_base"),
+    prop<&Piix4Pm::hotplug_behind_bridges>("acpi-pci-hotplug-with-bridge-support"),
+    prop<&Piix4Pm::hotplug_on_root>("acpi-root-pci-hotplug"),
+    prop<&Piix4Pm::not_migrate_acpi_index>("x-not-migrate-acpi-index"),
 };
 constexpr TypeInfo Piix4Pm::kType{.name = "PIIX4_PM",
                                   .parent = &PciDevice::kType,
@@ -63,10 +66,26 @@ Result<> Piix4Pm::do_realize() {
   smbus_window_->set_enabled(false);
   pci_bus()->io().add_subregion(0, *smbus_window_);
   reset();
+  if (!hotplug_behind_bridges && !hotplug_on_root) return {};
+  pci_hotplug = std::make_unique<AcpiPciHotplug>(
+      *pci_bus(), AcpiPciHotplug::Kind{.bridges = hotplug_behind_bridges, .root = hotplug_on_root},
+      AcpiPciHotplug::Wiring{
+          .raise_gpe = [this] { acpi_->raise_gpe(AcpiPciHotplug::kGpe); },
+          .told =
+              [this](PciDevice& d) {
+                if (on_unplug_told) on_unplug_told(d);
+              },
+          .eject =
+              [this](PciDevice& d) {
+                if (on_eject) on_eject(d);
+              },
+      });
+  pci_hotplug->map(pci_bus()->io());
   return {};
 }
 
 void Piix4Pm::do_unrealize() {
+  pci_hotplug.reset();
   cpu_hotplug.reset();
   acpi_.reset();
   pm_window_.reset();
@@ -93,6 +112,10 @@ void Piix4Pm::reset() {
   acpi_->reset();
   smbus_host_->reset();
   update_windows();
+}
+
+void Piix4Pm::reset_exit() {
+  if (pci_hotplug != nullptr) pci_hotplug->reset();
 }
 
 void Piix4Pm::config_changed(unsigned offset, unsigned size) {
@@ -151,6 +174,43 @@ constexpr VMStateField ref_field(const char* name) {
           }};
 }
 
+/// "acpi_pci_hotplug": with bridges the selected bus, all 256 of them, and the index that waits to be read
+/// unless the machine is an older one's; else the root's slots alone.
+void save_slots(const PciHotplugSlots& s, StateWriter& out) {
+  out.put_be32(s.up);
+  out.put_be32(s.down);
+}
+
+void save_pci_hotplug(const void* o, StateWriter& out, const VMStateField&) {
+  const auto& pm = *static_cast<const Piix4Pm*>(o);
+  const PciHotplugSlots none;
+  const AcpiPciHotplug* hotplug = pm.pci_hotplug.get();
+  if (!pm.hotplug_behind_bridges) return save_slots(hotplug != nullptr ? hotplug->slots[0] : none, out);
+  out.put_be32(hotplug->selected);
+  for (const PciHotplugSlots& s : hotplug->slots) save_slots(s, out);
+  if (!pm.not_migrate_acpi_index) out.put_be32(hotplug->acpi_index);
+}
+
+Result<> load_pci_hotplug(void* o, StateReader& in, const VMStateField&, int) {
+  auto& pm = *static_cast<Piix4Pm*>(o);
+  auto load = [&in] {
+    PciHotplugSlots s;
+    s.up = in.get_be32();
+    s.down = in.get_be32();
+    return s;
+  };
+  AcpiPciHotplug* hotplug = pm.pci_hotplug.get();
+  if (!pm.hotplug_behind_bridges) {
+    const PciHotplugSlots root = load();
+    if (hotplug != nullptr) hotplug->slots[0] = root;
+    return {};
+  }
+  hotplug->selected = in.get_be32();
+  for (PciHotplugSlots& s : hotplug->slots) s = load();
+  if (!pm.not_migrate_acpi_index) hotplug->acpi_index = in.get_be32();
+  return {};
+}
+
 constexpr VMStateField kPmFields[] = {
     {.name = "PCIDevice",
      .save =
@@ -200,7 +260,7 @@ constexpr VMStateField kPmFields[] = {
      .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
        return vmstate_load(AcpiFixedHardware::kGpeVmState, &static_cast<Piix4Pm*>(o)->acpi(), in, 1);
      }},
-    padding(4 + 256 * 8 + 4),  // "acpi_pci_hotplug": bus selector, 256 pairs of up and down, index selector
+    {.name = "acpi_pci_hotplug", .save = save_pci_hotplug, .load = load_pci_hotplug},
 };
 constexpr VMStateField kMemoryHotplugFields[] = {padding(4)};
 constexpr VMState kMemoryHotplug{.name = "piix4_pm/memhp", .version = 1, .fields = kMemoryHotplugFields};
@@ -243,6 +303,8 @@ constexpr VMState Piix4Pm::kVmState{.name = "piix4_pm",
                                       TRY(check_overflow(pm->acpi().state.overflow_ticks));
                                       pm->update_windows();
                                       pm->acpi().update();
+                                      if (pm->pci_hotplug == nullptr || !pm->on_unplug_asked) return {};
+                                      for (PciDevice* d : pm->pci_hotplug->asked()) pm->on_unplug_asked(*d);
                                       return {};
                                     }};
 const VMState* Piix4Pm::vmstate() const {

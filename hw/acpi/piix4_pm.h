@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hw/acpi/cpu_hotplug.h"
+#include "hw/acpi/pci_hotplug.h"
 #include "hw/acpi/pm1.h"
 #include "hw/i2c/smbus_host.h"
 #include "hw/pci/pci_device.h"
@@ -27,11 +28,16 @@ class Piix4Pm final : public PciDevice {
   std::function<void()> on_suspend_disk;  ///< S4
   /// Something has happened that wakes a sleeping guest.
   std::function<void(WakeupReason)> on_wake_event;
+  /// Of a function on a bus with hotplug: the guest has been told that it is to go, and has let go of it.
+  std::function<void(PciDevice&)> on_unplug_told, on_eject;
+  /// The same after a load, for each function that is to go.
+  std::function<void(PciDevice&)> on_unplug_asked;
 
   AcpiFixedHardware& acpi() { return *acpi_; }
   I2cBus& smbus() { return *smbus_; }  ///< "i2c", since realize
   SmbusHost& smbus_host() { return *smbus_host_; }
   void reset() override;
+  void reset_exit() override;
   const VMState* vmstate() const override;
 
   // Properties.
@@ -39,9 +45,14 @@ class Piix4Pm final : public PciDevice {
   uint8_t disable_s4 = 0;
   uint8_t s4_val = 2;  ///< SLP_TYP that means S4
   uint32_t smb_io_base = 0;
+  bool hotplug_behind_bridges = true;
+  bool hotplug_on_root = true;
+  bool not_migrate_acpi_index = false;
 
   /// Processors that come and go; the board makes it after this device. Null where it has none.
   std::unique_ptr<CpuHotplug> cpu_hotplug;
+  /// PCI functions that come and go; null if both properties are off. Since realize.
+  std::unique_ptr<AcpiPciHotplug> pci_hotplug;
 
   uint8_t apm_control = 0;  ///< APMC, port 0xb2
   uint8_t apm_status = 0;   ///< APMS, port 0xb3

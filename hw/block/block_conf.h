@@ -61,6 +61,11 @@ class BlockHold {
   /// device".
   CoResult<> co_find(BlockGraph& graph, const BlockConf& conf, BlockNeeds needs);
   BlockBackend* get() const { return blk_; }
+  /// Lets go: a drive that its device outlives by a moment may be gone first.
+  void release() {
+    blk_ = nullptr;
+    own_.reset();
+  }
 
  private:
   CoResult<> co_take(BlockGraph& graph, const BlockConf& conf, BlockNeeds needs, PermPair perms);

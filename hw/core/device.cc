@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "hw/core/unplug.h"
+
 namespace rhea {
 
 namespace {

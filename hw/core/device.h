@@ -24,7 +24,10 @@ class BlockGraph;
 class Bus;
 class ChardevSet;
 class Clock;
+class DriveSet;
+class Unplugger;
 class VmControl;
+struct PendingUnplug;
 
 /// What devices are connected to on the host's side. Outlives every device.
 struct DeviceContext {
@@ -35,7 +38,9 @@ struct DeviceContext {
   Clock& clock;  ///< the guest's time
   BlockGraph& block;
   ChardevSet& chars;
-  VmControl* vm;  ///< null where no machine stands around the devices (unit tests)
+  VmControl* vm;                   ///< null where no machine stands around the devices (unit tests)
+  DriveSet* drives = nullptr;      ///< null where no drives can be made
+  Unplugger* unplugger = nullptr;  ///< the same
 };
 
 class Device : public Object, public IrqSink {
@@ -57,6 +62,8 @@ class Device : public Object, public IrqSink {
   /// Added to a running machine.
   bool hotplugged() const { return hotplugged_; }
   void set_hotplugged(bool on) { hotplugged_ = on; }
+  /// While its removal is under way (hw/core/unplug.h).
+  std::unique_ptr<PendingUnplug> unplug;
 
   /// The type name of the bus it plugs into ("PCI", "IDE", "ISA"); null if it sits on none.
   virtual const char* bus_type() const { return nullptr; }

@@ -39,15 +39,26 @@ bool bus_has_room(const Bus& bus) {
   return bus.max_devices() == 0 || bus.devices().size() < static_cast<size_t>(bus.max_devices());
 }
 
-/// The bus made last comes first, as users of QEMU expect: a drive without bus= goes to ide.1.
-Bus* first_bus_of_kind(Object& at, std::string_view kind, bool with_room) {
-  const auto& children = at.children();
-  for (auto child = children.rbegin(); child != children.rend(); ++child) {
-    auto* bus = dynamic_cast<Bus*>(child->get());
-    if (bus != nullptr && kind == bus->bus_kind() && (!with_room || bus_has_room(*bus))) return bus;
-    if (Bus* found = first_bus_of_kind(**child, kind, with_room)) return found;
+/// Down the buses, not the tree of objects: one before those of the devices on it. What was made last comes
+/// first, as users of QEMU expect: a drive without bus= goes to ide.1.
+Bus* first_bus_below(Device& at, std::string_view kind, bool with_room) {
+  const auto& buses = at.child_buses();
+  for (auto bus = buses.rbegin(); bus != buses.rend(); ++bus) {
+    if (kind == (*bus)->bus_kind() && (!with_room || bus_has_room(**bus))) return bus->get();
+    const auto& devices = (*bus)->devices();
+    for (auto device = devices.rbegin(); device != devices.rend(); ++device)
+      if (Bus* found = first_bus_below(**device, kind, with_room)) return found;
   }
   return nullptr;
+}
+
+Bus* first_bus_of_kind(Object& root, std::string_view kind, bool with_room) {
+  Bus* found = nullptr;
+  for_each_device(root, [&](Device& d) {
+    if (d.bus() != nullptr) return;
+    if (Bus* bus = first_bus_below(d, kind, with_room)) found = bus;  // the last counts
+  });
+  return found;
 }
 
 Result<Bus*> choose_bus(const Device& device, const std::optional<std::string>& name) {
@@ -145,6 +156,7 @@ CoResult<std::shared_ptr<Device>> co_device_add(DeviceContext& context, Json opt
   co_await or_return(co_await device->co_prepare(context));
   // Waiting may have let another client take the id, the bus, or its last place.
   co_await or_return(check_id_free(id));
+  if (hotplug) co_await or_return(check_hotplug(*device, bus));
   if (bus != nullptr && !in_tree(*bus)) co_return fail(ENODEV, "Bus '", bus->bus_name(), "' not found");
   Object& parent = qom_root().container(id ? "/machine/peripheral" : anonymous_parent);
   co_await or_return(add_device(device, bus, parent, id.value_or("device[*]")));

@@ -23,10 +23,6 @@ Result<std::string> device_type_help(std::string_view driver);
 /// `info qdm`: the models, those that only a machine makes included.
 std::string device_models_text();
 
-/// Takes `device` away and tells clients (event DEVICE_DELETED). It has stopped, and gone once this returns
-/// if nobody else holds it.
-void delete_device(std::shared_ptr<Device> device);
-
 /// Whether nothing in `type` itself keeps its devices from coming to a machine that runs.
 bool can_be_plugged(const TypeInfo& type);
 

@@ -1,9 +1,9 @@
-// QMP: device_add, device_del, query-machines.
+// QMP: device_add, device_del, device-unplug, query-machines.
 #include "hw/core/device_add.h"
 #include "hw/core/machine.h"
+#include "hw/core/unplug.h"
 #include "qapi/qapi_commands_machine.h"
 #include "qapi/qapi_commands_qdev.h"
-#include "qapi/qapi_events_qdev.h"
 
 namespace rhea {
 
@@ -31,24 +31,35 @@ Result<std::shared_ptr<Device>> find_removable(ObjectRoot& root, const std::stri
     return fail(EBUSY, "Device '", device->type().name, "' does not support hotplugging");
   return std::static_pointer_cast<Device>(device->shared_from_this());
 }
+
+/// Asked again, the guest is told again: it may have lost what it was told before its drivers were there.
+CoResult<> co_unplug(QmpContext& ctx, const std::string& id, UnplugOptions options) {
+  const DeviceContext* context = device_context();
+  if (context == nullptr || context->unplugger == nullptr)
+    co_return fail_class(ErrorClass::kDeviceNotFound, ENODEV, "Device '", id, "' not found");
+  auto device = co_await or_return(find_removable(ctx.qom, id));
+  if (unplug_state(*device) == UnplugState::kEjected) co_return Result<>();  // it is on its way out
+  auto* machine = dynamic_cast<Machine*>(ctx.qom.resolve("/machine"));
+  if (machine != nullptr && co_await or_return(machine->ask_to_unplug(*device))) {
+    context->unplugger->asked(*device, options);
+    co_return Result<>();
+  }
+  device->unplug = std::make_unique<PendingUnplug>();
+  device->unplug->state = UnplugState::kEjected;
+  device->unplug->remove_nodes = options.remove_nodes;
+  co_return co_await context->unplugger->co_remove(std::move(device));
+}
 }  // namespace
 
-void delete_device(std::shared_ptr<Device> device) {
-  const std::string path = device->path(), id = device->id();
-  remove_device(*device);
-  device.reset();  // its disk is free before anybody is told
-  qapi_event_send_device_deleted(id.empty() ? std::nullopt : std::optional(id), path);
+CoResult<> qmp_device_del(QmpContext& ctx, DeviceDelArgs args) {
+  const UnplugOptions options;
+  co_return co_await co_unplug(ctx, args.id, options);
 }
 
-CoResult<> qmp_device_del(QmpContext& ctx, DeviceDelArgs args) {
-  auto device = co_await or_return(find_removable(ctx.qom, args.id));
-  auto* machine = dynamic_cast<Machine*>(ctx.qom.resolve("/machine"));
-  if (machine != nullptr && co_await or_return(machine->ask_to_unplug(*device))) co_return Result<>();
-  const std::string path = device->path();
-  co_await or_return(co_await device->co_stop());
-  if (device->path() != path) co_return Result<>();  // another client was faster
-  delete_device(std::move(device));
-  co_return Result<>();
+CoResult<> qmp_device_unplug(QmpContext& ctx, DeviceUnplugArgs args) {
+  const UnplugOptions options{.remove_nodes = args.remove_backend.value_or(false),
+                              .timeout_ms = args.timeout.value_or(0)};
+  co_return co_await co_unplug(ctx, args.id, options);
 }
 
 Result<std::vector<MachineInfo>> qmp_query_machines(QmpContext&) {

@@ -124,6 +124,8 @@ class Machine : public Object {
   virtual void device_plugged(Device&) {}
   /// Asks the guest to let go of a device; false: nobody needs to be asked, and it may be taken away at once.
   virtual Result<bool> ask_to_unplug(Device&) { return false; }
+  /// The guest is not to be asked any more, though it may have been told.
+  virtual void withdraw_unplug(Device&) {}
   /// Puts CPUs, then devices, to their reset state. vCPUs are stopped.
   virtual void reset();
   /// The power button.

@@ -14,6 +14,18 @@ namespace rhea {
 
 // Everything the tables say about the machine. Built by the machine when the guest first reads a
 // table, so that PCI windows programmed by the firmware are known.
+// A PCI bus with slots that devices come to and go from, as the guest's ACPI code sees it.
+struct AcpiPciFunction;
+struct AcpiPciBus {
+  std::optional<uint32_t> number;  // by which the hotplug registers select it; none: nothing comes or goes
+  std::vector<AcpiPciFunction> functions;  // empty slots included, by address
+};
+struct AcpiPciFunction {
+  int devfn = 0;
+  bool ejectable = false;          // what is or comes there may leave
+  std::vector<AcpiPciBus> behind;  // of a bridge: one
+};
+
 struct AcpiConfig {
   struct Cpu {
     uint32_t apic_id = 0;
@@ -40,7 +52,9 @@ struct AcpiConfig {
   bool fdc = false;                          // a floppy controller at 0x3f0, IRQ 6, DMA 2
   std::vector<Floppy> floppies;              // its drives, at most 2
   std::optional<uint16_t> cpu_hotplug_base;  // registers by which processors come and go, 12 ports
-  std::vector<bool> serial_ports;            // which of COM1 (0x3f8, IRQ 4) and COM2 (0x2f8, IRQ 3) exist
+  std::optional<uint16_t> pci_hotplug_base;  // registers by which PCI functions come and go, 24 ports
+  AcpiPciBus pci_root;
+  std::vector<bool> serial_ports;  // which of COM1 (0x3f8, IRQ 4) and COM2 (0x2f8, IRQ 3) exist
   bool rtc = true;
   bool keyboard = true;  // i8042 with keyboard and mouse
   bool fw_cfg = true;

@@ -3,8 +3,7 @@
 // Specs: ACPI 6.4 chapters 5-7; PCI Firmware 3.3 section 4.2 (_PRT); Intel 82371SB (PIIX3) datasheet
 // section 2.2.6 (PIRQRC[A:D] at configuration offset 0x60).
 //
-// Layout for later additions: each PCI bus is one TermList built by a function of its own, so slot
-// devices (_ADR, _SUN, _EJ0) are added to pci_bus() and event handlers (_E01 ...) to gpe_scope().
+// Processors and PCI slots, which come and go, are in cpu_aml.cc and pci_aml.cc.
 #include <array>
 #include <string>
 
@@ -12,6 +11,7 @@
 #include "hw/acpi/aml_resource.h"
 #include "hw/i386/acpi_tables.h"
 #include "hw/i386/cpu_aml.h"
+#include "hw/i386/pci_aml.h"
 
 namespace rhea {
 namespace {
@@ -207,6 +207,8 @@ Term pci_bus(const AcpiConfig& config) {
                 name("_PRT", routing_table()),   isa_bridge(config),   gpe_reservation(config)};
   if (config.fw_cfg) body.add(fw_cfg_device());
   if (config.cpu_hotplug_base) body.add(cpu_hotplug_reservation(*config.cpu_hotplug_base));
+  if (config.pci_hotplug_base) body.add(pci_hotplug_reservation(*config.pci_hotplug_base));
+  body.add(pci_hotplug_scope(config));
   return device("PCI0", body);
 }
 
@@ -248,6 +250,7 @@ Bytes build_dsdt_body(const AcpiConfig& config) {
   if (config.hpet_id != 0) system_bus.add(hpet_device());
   TermList root{scope("\\_SB", system_bus), gpe_scope()};
   if (config.cpu_hotplug_base) root.add(cpu_hotplug_event());
+  if (config.pci_hotplug_base) root.add(pci_hotplug_event());
   if (config.s3) root.add(sleep_state(3, 1));
   if (config.s4) root.add(sleep_state(4, config.s4_type));
   root.add(sleep_state(5, 0));

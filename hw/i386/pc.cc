@@ -14,6 +14,7 @@
 #include "hw/char/char_types.h"
 #include "hw/char/debugcon.h"
 #include "hw/char/serial.h"
+#include "hw/core/unplug.h"
 #include "hw/display/display_types.h"
 #include "hw/display/vga_pci.h"
 #include "hw/dma/dma_types.h"
@@ -34,6 +35,7 @@
 #include "hw/misc/port92.h"
 #include "hw/misc/pvpanic.h"
 #include "hw/nvram/fw_cfg.h"
+#include "hw/pci/pci_bridge.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/rtc/rtc_types.h"
 #include "hw/timer/hpet.h"
@@ -478,6 +480,11 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
     d.on_wake_event = [&vm](WakeupReason reason) {
       if (vm.run_state() == RunState::kSuspended) std::ignore = vm.wake_up(reason);
     };
+    if (Unplugger* unplugger = context.devices.unplugger) {
+      d.on_unplug_told = [unplugger](PciDevice& function) { unplugger->told(function); };
+      d.on_eject = [unplugger](PciDevice& function) { unplugger->ejected(function); };
+      d.on_unplug_asked = [unplugger](PciDevice& function) { unplugger->asked(function, {}); };
+    }
     d.set_devfn(pci::devfn(1, 3));
     d.smb_io_base = kSmbusBase;
   };
@@ -745,6 +752,28 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
   return setup_fw_cfg(fw_cfg_->store(), std::move(f));
 }
 
+namespace {
+
+/// What the guest's tables say of the slots of `bus`. A bridge that came later is a device in a slot.
+AcpiPciBus acpi_pci_bus(const PciBus& bus) {
+  AcpiPciBus out;
+  out.number = bus.hotplug_number();
+  for (int devfn = 0; devfn < 256; ++devfn) {
+    const PciDevice* d = bus.function(devfn);
+    const bool fixed_bridge = d != nullptr && d->secondary_bus() != nullptr && !d->hotplugged();
+    const bool empty_slot = d == nullptr && (devfn & 7) == 0;
+    const bool first = d != nullptr && (devfn & 7) == 0;
+    if (!fixed_bridge && !(out.number && (empty_slot || first))) continue;
+    AcpiPciFunction& f = out.functions.emplace_back();
+    f.devfn = devfn;
+    f.ejectable = out.number && !fixed_bridge && (devfn & 7) == 0 && (d == nullptr || d->hotpluggable());
+    if (fixed_bridge) f.behind.push_back(acpi_pci_bus(*d->secondary_bus()));
+  }
+  return out;
+}
+
+}  // namespace
+
 AcpiConfig PcMachine::acpi_config() const {
   AcpiConfig a;
   for (const CpuSlot& slot : cpu_slots().list)
@@ -774,6 +803,10 @@ AcpiConfig PcMachine::acpi_config() const {
   }
   a.hpet_id = hpet_ != nullptr ? hpet_->block_id() : 0;
   a.cpu_hotplug_base = CpuHotplug::kBase;
+  if (pm_->pci_hotplug != nullptr) {
+    a.pci_hotplug_base = AcpiPciHotplug::kBase;
+    a.pci_root = acpi_pci_bus(host_->pci());
+  }
   a.s3 = pm_->disable_s3 == 0;
   a.s4 = pm_->disable_s4 == 0;
   a.s4_type = pm_->s4_val;
@@ -871,8 +904,8 @@ void register_pc_types() {
   auto& registry = TypeRegistry::instance();
   registry.add({&PflashCfi01::kType, &VmGenId::kType});
   for (const TypeInfo& t : pc_types().types) registry.add(t);
-  registry.add({&NoneMachine::kType, &PciBus::kType, &IsaBus::kType, &I440fx::kType, &I440fxPciHost::kType,
-                &Piix3::kType, &Piix4Pm::kType});
+  registry.add({&NoneMachine::kType, &PciBus::kType, &PciBridge::kType, &IsaBus::kType, &I440fx::kType,
+                &I440fxPciHost::kType, &Piix3::kType, &Piix4Pm::kType});
   register_nvram_types();
   register_kernel_device_types(registry);
   register_char_types(registry);

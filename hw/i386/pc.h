@@ -41,6 +41,7 @@ class PcMachine final : public Machine {
   Result<> inject_nmi() override;
   void device_plugged(Device& device) override;
   Result<bool> ask_to_unplug(Device& device) override;
+  void withdraw_unplug(Device& device) override;
   /// Null without ACPI.
   const CpuHotplug* cpu_hotplug() const;
 
@@ -65,7 +66,7 @@ class PcMachine final : public Machine {
   Result<> show_firmware_low(const RamBlock& flash);
   Result<> build_cpus(MachineContext& context);
   void build_cpu_hotplug(MachineContext& context);
-  void eject_cpu(std::shared_ptr<Object> object);
+  void cpu_told_status(unsigned slot);
   void tell_firmware_cpus();
   CoResult<> co_build_chipset(MachineContext& context);
   CoResult<> co_build_interrupt_controllers(MachineContext& context);

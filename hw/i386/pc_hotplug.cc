@@ -1,6 +1,6 @@
-// What comes to and goes from a running pc machine: processors.
+// What comes to and goes from a running pc machine: processors and PCI functions.
 #include "hw/acpi/piix4_pm.h"
-#include "hw/core/device_add.h"
+#include "hw/core/unplug.h"
 #include "hw/i386/fw_cfg_setup.h"
 #include "hw/i386/pc.h"
 #include "hw/nvram/fw_cfg.h"
@@ -48,31 +48,32 @@ void PcMachine::build_cpu_hotplug(MachineContext& context) {
       apic_ids, CpuHotplug::Wiring{
                     .present = [](unsigned slot) { return cpu_at(slot) != nullptr; },
                     .eject =
-                        [this, &loop = context.devices.main_loop](unsigned slot) {
-                          X86Cpu* cpu = cpu_at(slot);
-                          if (slot == 0 || cpu == nullptr) return;
-                          loop.post([this, weak = cpu->weak_from_this()] {
-                            if (auto object = weak.lock()) eject_cpu(std::move(object));
-                          });
-                        },
+                        // The processor that goes may be the one that writes: it goes on the main loop.
+                    [this, unplugger = context.devices.unplugger](unsigned slot) {
+                      X86Cpu* cpu = cpu_at(slot);
+                      if (slot == 0 || cpu == nullptr || unplugger == nullptr) return;
+                      pm_->cpu_hotplug->unplugged(slot);
+                      unplugger->ejected(*cpu);
+                    },
                     .raise_gpe = [this] { pm_->acpi().raise_gpe(CpuHotplug::kGpe); },
-                    .status_told =
-                        [this](unsigned slot) {
-                          std::vector<ACPIOSTInfo> all = slot_reports(*pm_->cpu_hotplug);
-                          if (slot < all.size()) qapi_event_send_acpi_device_ost(std::move(all[slot]));
-                        },
+                    .status_told = [this](unsigned slot) { cpu_told_status(slot); },
                 });
   pm_->cpu_hotplug->map(system_io());
+  if (context.devices.unplugger != nullptr)
+    context.devices.unplugger->removed = [this] { tell_firmware_cpus(); };
 }
 
-/// On the main loop: the guest's write has long ended, and its own processor may be the one that goes.
-void PcMachine::eject_cpu(std::shared_ptr<Object> object) {
-  auto cpu = std::static_pointer_cast<X86Cpu>(std::move(object));
-  if (!cpu->realized()) return;  // ejected twice
-  const unsigned slot = cpu->index();
-  delete_device(std::move(cpu));
-  pm_->cpu_hotplug->unplugged(slot);
-  tell_firmware_cpus();
+/// ACPI 6.4, 6.3.5: a status other than success and "in progress" refuses an eject request.
+void PcMachine::cpu_told_status(unsigned slot) {
+  constexpr uint32_t kEjectRequest = 3, kSuccess = 0, kInProgress = 0x84;
+  std::vector<ACPIOSTInfo> all = slot_reports(*pm_->cpu_hotplug);
+  if (slot >= all.size()) return;
+  const ACPIOSTInfo& said = all[slot];
+  const bool refused = said.source == kEjectRequest && said.status != kSuccess && said.status != kInProgress;
+  X86Cpu* cpu = cpu_at(slot);
+  qapi_event_send_acpi_device_ost(ACPIOSTInfo(said));
+  if (refused && cpu != nullptr && context_->devices.unplugger != nullptr)
+    context_->devices.unplugger->refused(*cpu);
 }
 
 /// The firmware waits for so many to come up after a reset.
@@ -82,7 +83,15 @@ void PcMachine::tell_firmware_cpus() {
   if (fw_cfg_ != nullptr) fw_cfg_->store().set_u16(FwCfgKey::kCpuCount, count);
 }
 
+/// A function that has come gets the reset that all others had when the machine started.
 void PcMachine::device_plugged(Device& device) {
+  if (auto* function = dynamic_cast<PciDevice*>(&device)) {
+    function->reset();
+    reset_devices(*function);
+    function->reset_exit();
+    if (pm_ != nullptr && pm_->pci_hotplug != nullptr) pm_->pci_hotplug->plugged(*function);
+    return;
+  }
   const auto* cpu = dynamic_cast<const X86Cpu*>(&device);
   if (cpu == nullptr) return;
   tell_firmware_cpus();
@@ -90,6 +99,10 @@ void PcMachine::device_plugged(Device& device) {
 }
 
 Result<bool> PcMachine::ask_to_unplug(Device& device) {
+  if (const auto* function = dynamic_cast<const PciDevice*>(&device)) {
+    pm_->pci_hotplug->ask_to_unplug(*function);  // its bus allows it, so it is there
+    return true;
+  }
   const auto* cpu = dynamic_cast<const X86Cpu*>(&device);
   if (cpu == nullptr) return false;
   if (pm_ == nullptr) return fail(ENOTSUP, "CPU hot unplug not supported without ACPI");
@@ -98,6 +111,14 @@ Result<bool> PcMachine::ask_to_unplug(Device& device) {
     return fail(ENOTSUP, "acpi: device unplug request for not supported device type: ", device.type().name);
   pm_->cpu_hotplug->ask_to_unplug(cpu->index());
   return true;
+}
+
+void PcMachine::withdraw_unplug(Device& device) {
+  const auto* function = dynamic_cast<const PciDevice*>(&device);
+  if (function != nullptr && pm_ != nullptr && pm_->pci_hotplug != nullptr)
+    pm_->pci_hotplug->withdraw(*function);
+  if (const auto* cpu = dynamic_cast<const X86Cpu*>(&device); cpu != nullptr && pm_ != nullptr)
+    pm_->cpu_hotplug->withdraw(cpu->index());
 }
 
 Result<std::vector<ACPIOSTInfo>> qmp_query_acpi_ospm_status(QmpContext& ctx) {

@@ -1,12 +1,37 @@
 // Spec: PCI Local Bus Specification 3.0, sections 2.2.6 and 3.2.2.3.2 (configuration mechanism 1).
 #include "hw/pci/pci_device.h"
-#include "util/byteorder.h"
+
+#include <algorithm>
 
 namespace rhea {
 
+int PciBus::bus_number() const {
+  return bridge_ != nullptr ? bridge_->config()[pci::kSecondaryBus] : 0;
+}
+
+void PciBus::put_behind(PciDevice& bridge) {
+  bridge_ = &bridge;
+  auto& all = bridge.pci_bus()->below_;
+  all.insert(all.begin(), this);
+}
+
+void PciBus::leave_bridge() {
+  std::erase(bridge_->pci_bus()->below_, this);
+}
+
+void PciBus::set_hotplug_number(uint32_t number) {
+  hotplug_number_ = number;
+  add_value("acpi-pcihp-bsel", "uint32", [number]() -> Json { return number; });
+}
+
+bool PciBus::hotplug_allowed() const {
+  return hotplug_number_.has_value() && (bridge_ == nullptr || !bridge_->hidden());
+}
+
 std::string PciBus::device_path(const Device& device) const {
   const int devfn = static_cast<const PciDevice&>(device).devfn();
-  return str_cat("0000:00:", hex(static_cast<uint64_t>(devfn >> 3), 2), ".", devfn & 7);
+  return str_cat(bridge_ != nullptr ? bridge_->bus_path() : "0000:00", ":",
+                 hex(static_cast<uint64_t>(devfn >> 3), 2), ".", devfn & 7);
 }
 
 Result<> PciBus::check_address(Device& device) {
@@ -22,7 +47,12 @@ Result<> PciBus::check_address(Device& device) {
     return fail(EBUSY, "PCI: slot ", d.devfn() >> 3, " function ", d.devfn() & 7, " not available for ",
                 d.type().name, ", in use by ", functions_[at]->type().name,
                 ",id=", functions_[at]->id().empty() ? std::string_view("(null)") : functions_[at]->id());
+  const PciDevice* first = function(d.devfn() & ~7);
+  if (d.hotplugged() && first != nullptr)
+    return fail(EBUSY, "PCI: slot ", d.devfn() >> 3, " function 0 already occupied by ", first->type().name,
+                ", new func ", d.type().name, " cannot be exposed to guest.");
   TRY(check_multifunction(d));
+  TRY(check_acpi_index(d));
   functions_[at] = &d;
   return {};
 }
@@ -43,6 +73,28 @@ Result<> PciBus::check_multifunction(const PciDevice& d) const {
   return {};
 }
 
+namespace {
+
+bool has_acpi_index(const PciBus& bus, uint32_t index) {
+  for (int devfn = 0; devfn < 256; ++devfn)
+    if (const PciDevice* d = bus.function(devfn); d != nullptr && d->acpi_index == index) return true;
+  return std::ranges::any_of(bus.buses_below(), [&](const PciBus* b) { return has_acpi_index(*b, index); });
+}
+
+}  // namespace
+
+/// Each index is one function's alone, whatever bus it is on.
+Result<> PciBus::check_acpi_index(const PciDevice& d) const {
+  if (d.acpi_index == 0) return {};
+  if (d.acpi_index > PciDevice::kMaxAcpiIndex)
+    return fail(EINVAL, "acpi-index should be less or equal to ", PciDevice::kMaxAcpiIndex);
+  const PciBus* root = this;
+  while (root->bridge_ != nullptr) root = root->bridge_->pci_bus();
+  if (has_acpi_index(*root, d.acpi_index))
+    return fail(EEXIST, "a PCI device with acpi-index = ", d.acpi_index, " already exist");
+  return {};
+}
+
 void PciBus::device_left(const Device* device) {
   for (PciDevice*& function : functions_)
     if (static_cast<Device*>(function) == device) function = nullptr;
@@ -54,27 +106,50 @@ void PciBus::set_router(std::function<int(int, int)> map, std::vector<IrqLine> i
   counts_.assign(inputs_.size(), 0);
 }
 
+/// PCI-to-PCI Bridge Architecture 1.2, 9.1: each bridge on the way turns the pins by the slot.
 void PciBus::set_intx(PciDevice& device, int pin, int level) {
-  if (!map_) return;
-  const auto input = static_cast<size_t>(map_(device.devfn(), pin));
-  counts_[input] += level != 0 ? 1 : -1;
-  inputs_[input].set(counts_[input] > 0);
+  PciBus* root = this;
+  int devfn = device.devfn();
+  for (; root->bridge_ != nullptr; root = root->bridge_->pci_bus()) {
+    pin = (pin + (devfn >> 3)) & 3;
+    devfn = root->bridge_->devfn();
+  }
+  if (!root->map_) return;
+  const auto input = static_cast<size_t>(root->map_(devfn, pin));
+  root->counts_[input] += level != 0 ? 1 : -1;
+  root->inputs_[input].set(root->counts_[input] > 0);
+}
+
+/// The function a configuration cycle of type 1 reaches: each bridge passes on what lies between the numbers
+/// of its secondary and its subordinate bus.
+PciDevice* PciBus::find_function(uint32_t address) {
+  const int number = static_cast<int>(address >> 16 & 0xff);
+  if (number == bus_number()) {
+    PciDevice* d = function(static_cast<int>(address >> 8 & 0xff));
+    return d != nullptr && d->realized() && !d->hidden() ? d : nullptr;
+  }
+  for (PciBus* bus : below_) {
+    const uint8_t* numbers = bus->bridge_->config();
+    if (bus->bridge_->hidden() || number < numbers[pci::kSecondaryBus] ||
+        number > numbers[pci::kSubordinateBus])
+      continue;
+    return bus->find_function(address);
+  }
+  return nullptr;
 }
 
 uint32_t PciBus::config_read(uint32_t address, unsigned size) {
   const uint32_t ones = size == 4 ? UINT32_MAX : (1u << (8 * size)) - 1;
-  const unsigned bus = address >> 16 & 0xff;
-  PciDevice* d = bus == 0 ? function(static_cast<int>(address >> 8 & 0xff)) : nullptr;
+  PciDevice* d = find_function(address);
   const unsigned offset = address & 0xff;
-  if (d == nullptr || !d->realized() || offset + size > 256) return ones;
+  if (d == nullptr || offset + size > 256) return ones;
   return d->config_read(offset, size);
 }
 
 void PciBus::config_write(uint32_t address, uint32_t value, unsigned size) {
-  const unsigned bus = address >> 16 & 0xff;
-  PciDevice* d = bus == 0 ? function(static_cast<int>(address >> 8 & 0xff)) : nullptr;
+  PciDevice* d = find_function(address);
   const unsigned offset = address & 0xff;
-  if (d != nullptr && d->realized() && offset + size <= 256) d->config_write(offset, value, size);
+  if (d != nullptr && offset + size <= 256) d->config_write(offset, value, size);
 }
 
 const char* pci_class_description(uint16_t class_id) {
@@ -102,52 +177,6 @@ const char* pci_class_description(uint16_t class_id) {
     default:
       return nullptr;
   }
-}
-
-namespace {
-
-void describe_bars(const PciDevice& d, std::string& out) {
-  for (int n = 0; n < 7; ++n) {
-    const MemoryRegion* region = d.bar_region(n);
-    if (region == nullptr) continue;
-    const uint8_t flags = n < 6 ? d.config()[pci::kBar0 + 4 * n] : 0;
-    const bool io = (flags & 1) != 0, prefetchable = (flags & 8) != 0;
-    const uint64_t address = d.bar_address(n);  // all ones while unmapped, as users of QEMU know it
-    const uint64_t last = address + region->size() - 1;
-    const int digits = io ? 4 : 8;
-    str_append(out, "      BAR", n,
-               io             ? ": I/O"
-               : prefetchable ? ": 32 bit prefetchable memory"
-                              : ": 32 bit memory",
-               " at 0x", hex(address, digits), " [0x", hex(last, digits), "].\n");
-  }
-}
-
-}  // namespace
-
-std::string PciBus::info_text() const {
-  std::string out;
-  for (const PciDevice* d : functions_) {
-    if (d == nullptr || !d->realized()) continue;
-    const uint16_t class_id = load_le<uint16_t>(d->config() + pci::kClass);
-    str_append(out, "  Bus  0, device ", d->devfn() >> 3 < 10 ? "  " : " ", d->devfn() >> 3, ", function ",
-               d->devfn() & 7, ":\n    ");
-    if (const char* text = pci_class_description(class_id))
-      str_append(out, text);
-    else
-      str_append(out, "Class ", std::string(class_id < 1000 ? class_id < 100 ? 2 : 1 : 0, '0'), class_id);
-    str_append(out, ": PCI device ", hex(load_le<uint16_t>(d->config()), 4), ":",
-               hex(load_le<uint16_t>(d->config() + 2), 4), "\n");
-    if (load_le<uint16_t>(d->config() + pci::kSubVendorId) != 0)
-      str_append(out, "      PCI subsystem ", hex(load_le<uint16_t>(d->config() + pci::kSubVendorId), 4), ":",
-                 hex(load_le<uint16_t>(d->config() + pci::kSubDeviceId), 4), "\n");
-    if (d->config()[pci::kInterruptPin] != 0)
-      str_append(out, "      IRQ ", d->config()[pci::kInterruptLine], ", pin ",
-                 static_cast<char>('A' + d->config()[pci::kInterruptPin] - 1), "\n");
-    describe_bars(*d, out);
-    str_append(out, "      id \"", d->id(), "\"\n");
-  }
-  return out;
 }
 
 }  // namespace rhea

@@ -92,6 +92,7 @@ constexpr PropertyInfo PciDevice::kProperties[] = {
     {.name = "romfile", .type = "str", .get = read_rom_file, .set = write_rom_file, .has_default = false},
     prop<&PciDevice::rom_size>("romsize"),
     prop<&PciDevice::rom_bar>("rombar"),
+    prop<&PciDevice::acpi_index>("acpi-index"),
 };
 static constexpr const char* kPciInterfaces[] = {"conventional-pci-device"};
 constexpr TypeInfo PciDevice::kType{.name = "pci-device",
@@ -223,7 +224,7 @@ void PciDevice::map_bar(Bar& bar, size_t at) {
   const bool rom = at == pci::kRomBar;
   const uint64_t upper = bar.wide ? uint64_t{load_le<uint32_t>(&config_[at + 4])} << 32 : 0;
   const uint64_t address = upper | (raw & (bar.io ? ~3u : rom ? ~0x7ffu : ~15u));
-  const bool decoded = (command & (bar.io ? pci::kCommandIo : pci::kCommandMemory)) != 0 &&
+  const bool decoded = !hidden_ && (command & (bar.io ? pci::kCommandIo : pci::kCommandMemory)) != 0 &&
                        (!rom || (raw & pci::kRomEnable) != 0);
   // Address 0 and the top of the space are what a guest writes while it sizes the BAR.
   const uint64_t last = address + bar.region->size() - 1;
@@ -238,6 +239,12 @@ void PciDevice::map_bar(Bar& bar, size_t at) {
   if (valid) space.add_subregion(address, *bar.region, 1);
 }
 
+void PciDevice::hide() {
+  hidden_ = true;
+  update_intx();
+  update_bars();
+}
+
 void PciDevice::set_intx(int level) {
   intx_level_ = level != 0;
   update_intx();
@@ -249,14 +256,14 @@ void PciDevice::update_intx() {
                                                   : status & ~pci::kStatusInterrupt);
   store_le<uint16_t>(&config_[pci::kStatus], status);
   const bool disabled = (load_le<uint16_t>(&config_[pci::kCommand]) & pci::kCommandIntxDisable) != 0;
-  const int driven = disabled || config_[pci::kInterruptPin] == 0 ? 0 : intx_level_;
+  const int driven = hidden_ || disabled || config_[pci::kInterruptPin] == 0 ? 0 : intx_level_;
   if (driven == intx_driven_ || pci_bus() == nullptr) return;
   intx_driven_ = driven;
   pci_bus()->set_intx(*this, config_[pci::kInterruptPin] - 1, driven);
 }
 
 bool PciDevice::bus_master() const {
-  return (load_le<uint16_t>(&config_[pci::kCommand]) & pci::kCommandMaster) != 0;
+  return !hidden_ && (load_le<uint16_t>(&config_[pci::kCommand]) & pci::kCommandMaster) != 0;
 }
 
 MemResult PciDevice::dma_read(GuestAddr addr, void* out, uint64_t bytes) {

@@ -19,6 +19,11 @@ inline constexpr uint8_t kVendorId = 0x00, kDeviceId = 0x02, kCommand = 0x04, kS
                          kRevision = 0x08, kProgIf = 0x09, kClass = 0x0a, kCacheLine = 0x0c, kLatency = 0x0d,
                          kHeaderType = 0x0e, kBar0 = 0x10, kSubVendorId = 0x2c, kSubDeviceId = 0x2e,
                          kRomBar = 0x30, kCapPtr = 0x34, kInterruptLine = 0x3c, kInterruptPin = 0x3d;
+// Of bridges (PCI-to-PCI Bridge Architecture 1.2, 3.2).
+inline constexpr uint8_t kPrimaryBus = 0x18, kSecondaryBus = 0x19, kSubordinateBus = 0x1a, kIoBase = 0x1c,
+                         kIoLimit = 0x1d, kSecondaryStatus = 0x1e, kMemoryBase = 0x20, kMemoryLimit = 0x22,
+                         kPrefetchBase = 0x24, kPrefetchLimit = 0x26, kPrefetchBaseUpper = 0x28,
+                         kPrefetchLimitUpper = 0x2c, kBridgeControl = 0x3e;
 inline constexpr uint16_t kCommandIo = 1, kCommandMemory = 2, kCommandMaster = 4, kCommandSerr = 0x100,
                           kCommandIntxDisable = 0x400;
 inline constexpr uint32_t kRomEnable = 1;
@@ -53,6 +58,12 @@ class PciDevice : public Device {
   void set_devfn(int devfn) { devfn_ = devfn; }  ///< before plug
   bool multifunction() const { return multifunction_; }
   void set_multifunction(bool on) { multifunction_ = on; }
+  /// The bus behind it; null if it is no bridge.
+  virtual PciBus* secondary_bus() const { return nullptr; }
+  /// The guest has let go of it: from now on it answers to no access, raises no interrupt and reaches no
+  /// memory. There is no way back.
+  virtual void hide();
+  bool hidden() const { return hidden_; }
 
   /// Guest access to configuration space, `size` 1, 2 or 4, offset + size <= 256. Overriders call the base.
   virtual uint32_t config_read(unsigned offset, unsigned size);
@@ -82,6 +93,8 @@ class PciDevice : public Device {
   const std::vector<uint8_t>& rom_for_firmware() const { return firmware_rom_; }
   uint32_t rom_bar = 1;
   uint32_t rom_size = UINT32_MAX;  ///< bytes, a power of two; UINT32_MAX: what holds the file
+  static constexpr uint32_t kMaxAcpiIndex = 16383;
+  uint32_t acpi_index = 0;  ///< by which guests name it (PCI Firmware 3.3, 4.6.7); 0: by nothing
 
   /// INTx, level: pin A unless config says otherwise. Honours the interrupt-disable bit.
   void set_intx(int level);
@@ -124,6 +137,7 @@ class PciDevice : public Device {
   unsigned next_capability_ = 0x40;
   int devfn_ = -1;
   bool multifunction_ = false;
+  bool hidden_ = false;
   std::array<uint8_t, 256> config_{};
   std::array<uint8_t, 256> wmask_{};
   std::array<uint8_t, 256> w1cmask_{};
@@ -163,11 +177,23 @@ class PciBus final : public Bus {
       : Bus(std::move(name)), memory_(memory), io_(io) {}
 
   const char* bus_kind() const override { return "PCI"; }
+  bool hotplug_allowed() const override;
   std::string device_path(const Device&) const override;
   PciDevice* function(int devfn) const { return functions_[static_cast<size_t>(devfn)]; }
   MemoryRegion& memory() const { return memory_; }
   MemoryRegion& io() const { return io_; }
-  int bus_number() const { return 0; }
+  /// The number the guest gave it; that of the root is 0.
+  int bus_number() const;
+  /// The bridge it lies behind; null for the root. The bridge puts its bus there and takes it away.
+  PciDevice* bridge() const { return bridge_; }
+  void put_behind(PciDevice& bridge);
+  void leave_bridge();
+  /// The buses behind the bridges on this one, newest first.
+  const std::vector<PciBus*>& buses_below() const { return below_; }
+  /// By which number the guest's ACPI code knows the slots that devices come to and go from; none if they do
+  /// not. Set once.
+  std::optional<uint32_t> hotplug_number() const { return hotplug_number_; }
+  void set_hotplug_number(uint32_t number);
 
   /// Counts asserted pins per router input and drives the router. `pin` 0..3 = A..D.
   void set_intx(PciDevice& device, int pin, int level);
@@ -179,7 +205,7 @@ class PciBus final : public Bus {
   // Type 1 access: `address` as in CONFIG_ADDRESS without the enable bit.
   uint32_t config_read(uint32_t address, unsigned size);
   void config_write(uint32_t address, uint32_t value, unsigned size);
-  std::string info_text() const;  ///< "info pci"
+  std::string info_text() const;  ///< "info pci"; buses the guest has numbered included
 
  protected:
   Result<> check_address(Device& device) override;
@@ -188,12 +214,17 @@ class PciBus final : public Bus {
  private:
   /// A slot holds one function, or several if function 0 says so (6.2.1, header type bit 7).
   Result<> check_multifunction(const PciDevice& device) const;
+  Result<> check_acpi_index(const PciDevice& device) const;
+  PciDevice* find_function(uint32_t address);
   MemoryRegion& memory_;
   MemoryRegion& io_;
   std::array<PciDevice*, 256> functions_{};
   std::function<int(int, int)> map_;
   std::vector<IrqLine> inputs_;
   std::vector<int> counts_;
+  PciDevice* bridge_ = nullptr;
+  std::vector<PciBus*> below_;
+  std::optional<uint32_t> hotplug_number_;
 };
 
 }  // namespace rhea

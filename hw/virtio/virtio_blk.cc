@@ -171,6 +171,7 @@ void VirtioBlk::do_unrealize() {
   ++epoch_;
   VirtioDevice::do_unrealize();
   hold_.get()->detach_device();
+  hold_.release();
 }
 
 CoResult<> VirtioBlk::co_stop() {

@@ -1,5 +1,5 @@
 """ACPI CPU hotplug: the register block, device_add and device_del of processors, what the guest says of them."""
-from machine import MachineTest
+from machine import MachineTest, not_the_peer
 from pyutil import runner
 
 BASE, GPE = 0xAF00, 0xAFE0
@@ -110,6 +110,21 @@ class CpuHotplug(MachineTest):
         self.assertEqual(len(reports), 4)
         self.assertEqual(reports[1], told)
         self.assertEqual(reports[2], {"slot": "2", "slot-type": "CPU", "source": 0, "status": 0})
+
+    @not_the_peer("it leaves the answer to who reads ACPI_DEVICE_OST")
+    def test_the_guest_refuses(self):
+        """S1.16."""
+        self.modern()
+        self.add(1, "c1")
+        self.qmp.execute("device_del", {"id": "c1"})
+        self.q.outl(BASE, 1)
+        for command, value in ((OST_EVENT, 3), (OST_STATUS, 0x84), (OST_STATUS, 1)):
+            self.q.outb(BASE + 5, command)
+            self.q.outl(BASE + 8, value)
+        self.assertEqual([self.qmp.wait_event("ACPI_DEVICE_OST")["data"]["info"]["status"] for _ in range(2)], [0x84, 1])
+        self.assertEqual(self.qmp.wait_event("DEVICE_UNPLUG_GUEST_ERROR")["data"],
+                         {"device": "c1", "path": "/machine/peripheral/c1"})
+        self.assertEqual(self.present(), [0, 1])
 
     def test_firmware_is_told_how_many_start(self):
         self.modern()

@@ -10,8 +10,8 @@ from pyutil import runner  # noqa: E402
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden", "qmp_interface.txt")
 # Ours alone: commands, events, and members of answers.
-OWN_COMMANDS = {"query-event-log", "query-command-outcomes"}
-OWN_MEMBERS = {"eject-requested"}
+OWN_COMMANDS = {"query-event-log", "query-command-outcomes", "device-unplug", "DEVICE_UNPLUG"}
+OWN_MEMBERS = {"eject-requested", "unplug"}
 LINE = re.compile(r"(event )?(\S+?)\((.*?)\)(?: -> (.*?))?( oob)?$")
 
 

@@ -160,6 +160,29 @@ TEST_F(Iasl, EveryTableDisassemblesAndRecompiles) {
   for (auto& [signature, bytes] : tables_of(c)) round_trip(signature, bytes);
 }
 
+TEST_F(Iasl, SlotsOnTwoBusesDoToo) {
+  AcpiConfig c = two_cpus();
+  c.pci_hotplug_base = 0xae00;
+  c.pci_root.number = 0;
+  AcpiPciBus inner;
+  inner.number = 1;
+  for (int slot = 0; slot < 32; ++slot) {
+    c.pci_root.functions.push_back({.devfn = slot << 3, .ejectable = slot > 1 && slot != 5, .behind = {}});
+    inner.functions.push_back({.devfn = slot << 3, .ejectable = true, .behind = {}});
+  }
+  c.pci_root.functions[5].behind.push_back(inner);
+  auto tables = tables_of(c);
+  round_trip("DSDT", tables["DSDT"]);
+  std::ifstream in(dir_ / "DSDT.dsl");
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  for (const char* part :
+       {"_GPE._E01, 0, NotSerialized)", "Name (BSEL, One)", "^S28.PCNT ()", "PCEJ (^^BSEL, 0x1F)",
+        "Name (_SUN, 0x1F)", "PDSM (Arg0, Arg1, Arg2, ^^BSEL, 0x1F)", "Notify (SF8, Arg1)"})
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+  EXPECT_EQ(text.find("Device (S08)"), text.find("Device (S08)", text.find("Name (BSEL, One)")))
+      << "the ISA bridge's slot has a device already";
+}
+
 TEST_F(Iasl, TheBarestMachineDoesToo) {
   AcpiConfig c;
   c.cpus = {{0, true}};
