@@ -20,6 +20,7 @@ class VirtioBlk final : public VirtioDevice, public BlockDevOps, public LegacyGe
   CoResult<> co_prepare(DeviceContext& context) override;
   CoResult<> co_stop() override;
   BlockBackend* block_backend() override { return hold_.get(); }
+  std::string fw_name() const override { return "disk@0,0"; }
   int32_t boot_index() const override { return conf.bootindex; }
   HdGeometry legacy_geometry() const override { return conf.legacy_geometry(); }
   const VMState* vmstate() const override;

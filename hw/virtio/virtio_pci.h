@@ -19,7 +19,6 @@ class VirtioPci : public PciDevice, public VirtioTransport {
   CoResult<> co_prepare(DeviceContext& context) override { return backend_->co_prepare(context); }
   CoResult<> co_stop() override { return backend_->co_stop(); }
   BlockBackend* block_backend() override { return backend_->block_backend(); }
-  int32_t boot_index() const override { return backend_->boot_index(); }
   VirtioDevice& backend() const { return *backend_; }
   void reset() override;
   uint32_t config_read(unsigned offset, unsigned size) override;

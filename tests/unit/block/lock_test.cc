@@ -142,6 +142,24 @@ TEST_F(ImageLock, AutoReadOnlyOpensForWritingOnlyWhileSomebodyWrites) {
   EXPECT_EQ(locked_bytes(), std::vector<int>{100});
 }
 
+TEST_F(ImageLock,
+       AReaderThatSharesNoWritesBecomesAWriter) {  // a qcow2 image of a disk: -blockdev, then -device
+  NodeRef node = must_open(R"(, "auto-read-only": true)"), other = must_open();
+  BlockBackend user(graph, "u", {kConsistentRead, kConsistentRead | kWriteUnchanged});
+  ASSERT_TRUE(insert(user, *node));
+  EXPECT_EQ(locked_bytes(), (std::vector<int>{100, 201, 203}));
+  Result<> r = set_perm(user, {kConsistentRead | kWrite, kConsistentRead | kWriteUnchanged});
+  ASSERT_TRUE(r) << r.error().message();
+  EXPECT_EQ(locked_bytes(), (std::vector<int>{100, 101, 201, 203}));
+  ASSERT_TRUE(set_perm(user, {kConsistentRead, kConsistentRead | kWriteUnchanged}));
+  EXPECT_EQ(locked_bytes(), (std::vector<int>{100, 201, 203}));
+  BlockBackend reader(graph, "reader", {kConsistentRead, kConsistentRead});
+  ASSERT_TRUE(insert(reader, *other));
+  EXPECT_FALSE(set_perm(user, {kConsistentRead | kWrite, kConsistentRead | kWriteUnchanged}));
+  ASSERT_TRUE(remove(reader));
+  EXPECT_EQ(locked_bytes(), (std::vector<int>{100, 201, 203}));
+}
+
 TEST_F(ImageLock, OtherProgramsRespectOurs) {
   NodeRef node = must_open();
   BlockBackend user(graph, "u", {kConsistentRead | kWrite, kConsistentRead | kWriteUnchanged});
