@@ -52,6 +52,9 @@ void Accelerator::GsiSink::set_irq(int n, int level) {
 }
 
 Result<> Vcpu::reset() {
+  if (log_enabled(LogItem::kReset))
+    if (const Result<X86State> state = get_state())
+      log_line(LogItem::kReset, str_cat("CPU Reset (CPU ", index(), ")\n", x86_registers_text(*state)));
   const CpuidLeaf* leaf = find_cpuid(cpuid(), 1);
   return set_state(x86_reset_state(index() == 0, apic_id(), leaf != nullptr ? leaf->eax : 0));
 }
@@ -73,13 +76,19 @@ std::vector<AccelRequest> parse_accel_list(std::string_view names) {
 }
 
 Result<std::unique_ptr<Accelerator>> create_accelerator(std::span<const AccelRequest> requests,
-                                                        bool quiet_kvm) {
+                                                        bool quiet_kvm, bool may_idle) {
+  // A manager asks "kvm:tcg" to learn what there is, on whatever host: nothing is to run.
+  const bool idles = may_idle && std::ranges::find(requests, "tcg", &AccelRequest::name) != requests.end();
   Failure last = fail(ENODEV, "no accelerator found");
   bool failed_before = false;
   for (size_t i = 0; i < requests.size(); ++i) {
     const AccelRequest& request = requests[i];
     bool is_last = i + 1 == requests.size();
     const AccelKind* kind = find_kind(request.name);
+    if (kind == nullptr && idles && request.name == "tcg") {
+      if (failed_before && !quiet_kvm) error_report("falling back to none: the machine has no processors");
+      return create_idle();
+    }
     if (kind == nullptr) {
       last = fail(ENODEV, "invalid accelerator ", request.name);
       if (!is_last) error_report(last.error());

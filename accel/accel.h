@@ -5,6 +5,7 @@
 // all.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <span>
@@ -58,6 +59,11 @@ class Vcpu {
   virtual Result<> set_state(const X86State& state) = 0;
   /// Raises a non-maskable interrupt.
   virtual Result<> inject_nmi() = 0;
+  /// In X86State's order.
+  using GeneralRegisters = std::array<uint64_t, 16>;
+  /// For a device that handles an access of this vCPU, on its thread: lets `fn` look at the general registers and
+  /// change them, before what the access reads goes to its own.
+  virtual Result<> change_registers(const std::function<void(GeneralRegisters&)>& fn) = 0;
   /// Puts it to its state after power-up; stopped.
   Result<> reset();
 
@@ -158,9 +164,10 @@ std::vector<AccelRequest> parse_accel_list(std::string_view names);
 /// The first of `requests` that can be had. Each that cannot is reported: `invalid accelerator NAME`, or the
 /// reason and `failed to initialize NAME: REASON`; a later one is announced with `falling back to NAME`.
 /// With `quiet_kvm` (a qtest socket was given) the lack of KVM is not worth a message. Wrong options are an
-/// error at once.
+/// error at once. `may_idle`: nothing will run, so that where none works, and "tcg", which this program has
+/// not, is among those asked for, it is one without processors.
 Result<std::unique_ptr<Accelerator>> create_accelerator(std::span<const AccelRequest> requests,
-                                                        bool quiet_kvm = false);
+                                                        bool quiet_kvm = false, bool may_idle = false);
 
 /// "Accelerators supported in QEMU binary:" and one name a line, as `-accel help` prints.
 std::string accelerators_help();

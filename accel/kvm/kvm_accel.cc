@@ -6,6 +6,7 @@
 #include "accel/kvm/kvm_ioctl.h"
 #include "accel/kvm/kvm_irqchip.h"
 #include "accel/kvm/kvm_memory.h"
+#include "accel/kvm/kvm_stats.h"
 #include "accel/kvm/kvm_vcpu.h"
 #include "util/locks.h"
 
@@ -19,7 +20,7 @@ constexpr uint64_t kIdentityMap = 0xfeffc000, kTss = 0xfeffd000;
 constexpr unsigned kMaxApicIds = 255;  // 8-bit ids, the last means all
 constexpr unsigned kDefaultSlots = 32;
 
-class KvmAccel final : public Accelerator {
+class KvmAccel final : public Accelerator, public CounterSource {
  public:
   KvmAccel(UniqueFd kvm, UniqueFd vm) : kvm_(std::move(kvm)), vm_(std::move(vm)) {}
   ~KvmAccel() override;
@@ -46,6 +47,7 @@ class KvmAccel final : public Accelerator {
   Vcpu* current_vcpu() const override { return KvmVcpu::current(); }
   uint64_t kvmclock_ns() const override { return running_ ? read_clock() : clock_ns_; }
   void set_kvmclock_ns(uint64_t ns) override { clock_ns_ = ns; }
+  Result<std::vector<AccelCounter>> counters(const Vcpu* vcpu) override;
   Result<> update_dirty_logging() override { return memory_->update_dirty_logging(); }
   Result<> sync_dirty_log() override { return memory_->sync_dirty_log(); }
 
@@ -59,7 +61,7 @@ class KvmAccel final : public Accelerator {
   uint64_t read_clock() const;
   KvmVcpu& vcpu(size_t i) { return static_cast<KvmVcpu&>(*vcpus_[i]); }
 
-  UniqueFd kvm_, vm_;
+  UniqueFd kvm_, vm_, counters_fd_;
   KvmShared shared_;
   CpuidTable supported_, hyperv_;
   unsigned max_vcpus_ = 1;
@@ -244,6 +246,14 @@ void KvmAccel::stop_vcpus() {
   if (running_) clock_ns_ = read_clock();
   if (running_ && irqchip_ != nullptr) irqchip_->stop_time();
   running_ = false;
+}
+
+Result<std::vector<AccelCounter>> KvmAccel::counters(const Vcpu* of) {
+  if (of == nullptr && !counters_fd_)
+    if (const int fd = kvm_ioctl(vm_.get(), KVM_GET_STATS_FD); fd >= 0) counters_fd_ = UniqueFd(fd);
+  const int fd = of != nullptr ? static_cast<const KvmVcpu*>(of)->counters_fd() : counters_fd_.get();
+  if (fd < 0) return std::vector<AccelCounter>();
+  return kvm_read_counters(fd);
 }
 
 void KvmAccel::pause_current_vcpu() {

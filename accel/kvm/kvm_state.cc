@@ -322,6 +322,13 @@ KvmStateShape KvmStateShape::probe(int kvm_fd, int vm_fd, bool kernel_lapic) {
   return shape;
 }
 
+Result<> kvm_change_registers(int fd, const std::function<void(std::array<uint64_t, 16>&)>& fn) {
+  X86State s;
+  TRY(get_regs(fd, s));
+  fn(s.gpr);
+  return set_regs(fd, s);
+}
+
 Result<X86State> kvm_get_state(int fd, const KvmStateShape& shape) {
   X86State s;
   TRY(get_mp_state(fd, s));  // first: it makes the kernel take in INIT and SIPI that wait

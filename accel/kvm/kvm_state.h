@@ -1,6 +1,8 @@
 // A vCPU's state in KVM's structures, read and written.
 #pragma once
 
+#include <array>
+#include <functional>
 #include <vector>
 
 #include "accel/x86_state.h"
@@ -21,5 +23,7 @@ struct KvmStateShape {
 /// On the vCPU's thread, out of the guest.
 Result<X86State> kvm_get_state(int vcpu_fd, const KvmStateShape& shape);
 Result<> kvm_set_state(int vcpu_fd, const KvmStateShape& shape, const X86State& state);
+/// Between the exit of a port access and the entry that completes it: see Vcpu::change_registers().
+Result<> kvm_change_registers(int vcpu_fd, const std::function<void(std::array<uint64_t, 16>&)>& fn);
 
 }  // namespace rhea

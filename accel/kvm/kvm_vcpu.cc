@@ -90,6 +90,8 @@ Result<> KvmVcpu::open() {
   void* area = mmap(nullptr, shared_.run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
   if (area == MAP_FAILED) return fail_errno(errno, "KVM: mapping the vCPU failed");
   run_ = static_cast<kvm_run*>(area);
+  // Now: a request to a vCPU that runs waits until it leaves the guest.
+  if (const int counters = kvm_ioctl(fd_.get(), KVM_GET_STATS_FD); counters >= 0) counters_fd_ = UniqueFd(counters);
   TRY(enable_hyperv());
   TRY(set_cpuid());
   TRY(set_tsc_frequency());
@@ -276,6 +278,10 @@ Result<> KvmVcpu::inject_nmi() {
     if (int r = kvm_ioctl(fd_.get(), KVM_NMI); r < 0) result = fail_errno(-r, "KVM: KVM_NMI failed");
   });
   return result;
+}
+
+Result<> KvmVcpu::change_registers(const std::function<void(GeneralRegisters&)>& fn) {
+  return kvm_change_registers(fd_.get(), fn);
 }
 
 /// An interrupt of the PIC in user space goes in when the guest can take one; until then the kernel is asked

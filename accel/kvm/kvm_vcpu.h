@@ -46,6 +46,7 @@ class KvmVcpu final : public Vcpu {
   Result<X86State> get_state() override;
   Result<> set_state(const X86State& state) override;
   Result<> inject_nmi() override;
+  Result<> change_registers(const std::function<void(GeneralRegisters&)>& fn) override;
 
   /// Asks to leave the guest and stay out; wait_stopped() waits for it, without the machine lock.
   void request_stop();
@@ -56,6 +57,8 @@ class KvmVcpu final : public Vcpu {
   void kick();
   KvmGate::Place& place() { return in_run_; }
   static KvmVcpu* current();
+  /// Where its counters can be read; -1 where the host has none.
+  int counters_fd() const { return counters_fd_.get(); }
 
  private:
   struct Job {
@@ -86,7 +89,7 @@ class KvmVcpu final : public Vcpu {
   void print_internal_error();
 
   KvmShared& shared_;
-  UniqueFd fd_;
+  UniqueFd fd_, counters_fd_;
   kvm_run* run_ = nullptr;
   std::thread thread_;
   int thread_id_ = 0;

@@ -24,12 +24,16 @@ class QtestVcpu final : public Vcpu {
     state_.events.nmi_pending = true;
     return {};
   }
+  Result<> change_registers(const std::function<void(GeneralRegisters&)>& fn) override {
+    fn(state_.gpr);
+    return {};
+  }
 
  private:
   X86State state_;
 };
 
-class QtestAccel final : public Accelerator {
+class QtestAccel : public Accelerator {
  public:
   ~QtestAccel() override {
     if (machine_accelerator() == this) set_machine_accelerator(nullptr);
@@ -43,7 +47,7 @@ class QtestAccel final : public Accelerator {
     return {};
   }
   Result<> create_irqchip(bool) override {
-    return fail(ENOTSUP, "accelerator 'qtest' has no interrupt controllers");
+    return fail(ENOTSUP, "accelerator '", name(), "' has no interrupt controllers");
   }
   Result<Vcpu*> create_vcpu(VcpuConfig config) override {
     vcpus_.push_back(std::make_unique<QtestVcpu>(std::move(config)));
@@ -59,7 +63,20 @@ class QtestAccel final : public Accelerator {
   bool running_ = false;
 };
 
+class IdleAccel final : public QtestAccel {
+ public:
+  std::string_view name() const override { return "none"; }
+  Result<> init(AccelCallbacks) override {
+    set_machine_accelerator(this);
+    return {};
+  }
+};
+
 }  // namespace
+
+std::unique_ptr<Accelerator> create_idle() {
+  return std::make_unique<IdleAccel>();
+}
 
 Result<std::unique_ptr<Accelerator>> create_qtest(const Json& options) {
   if (options.is_object() && !options.as_object().empty())

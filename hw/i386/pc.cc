@@ -1,55 +1,34 @@
 #include "hw/i386/pc.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "hw/acpi/piix4_pm.h"
 #include "hw/acpi/vmgenid.h"
-#include "hw/block/pflash_cfi01.h"
-#include "hw/char/char_types.h"
 #include "hw/char/debugcon.h"
 #include "hw/char/serial.h"
 #include "hw/core/unplug.h"
-#include "hw/display/display_types.h"
 #include "hw/display/vga_pci.h"
-#include "hw/dma/dma_types.h"
 #include "hw/dma/i8257.h"
 #include "hw/floppy/isa_fdc.h"
 #include "hw/i2c/smbus_eeprom.h"
 #include "hw/i386/fw_cfg_setup.h"
 #include "hw/i386/gsi_router.h"
+#include "hw/i386/pc_build.h"
 #include "hw/ide/piix3_ide.h"
-#include "hw/input/i8042.h"
-#include "hw/input/input_types.h"
-#include "hw/intc/i8259.h"
-#include "hw/intc/intc_types.h"
-#include "hw/intc/ioapic.h"
 #include "hw/isa/piix3.h"
-#include "hw/misc/debug_exit.h"
-#include "hw/misc/misc_types.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/pvpanic.h"
 #include "hw/nvram/fw_cfg.h"
 #include "hw/pci/pci_bridge.h"
 #include "hw/rtc/mc146818.h"
-#include "hw/rtc/rtc_types.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/pcspk.h"
-#include "hw/timer/timer_types.h"
-#include "hw/virtio/virtio_types.h"
-#include "hw/watchdog/watchdog_types.h"
-#include "memory/backend.h"
 #include "qapi/qapi_events_machine.h"
 #include "qapi/qapi_events_runstate.h"
 #include "qapi/vm_control.h"
 #include "target/i386/cpu_slots.h"
-#include "target/i386/kvm_devices.h"
 #include "target/i386/x86_cpu.h"
 #include "util/log.h"
 
@@ -57,59 +36,14 @@ namespace rhea {
 
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20, kGiB = uint64_t{1} << 30;
-constexpr uint64_t kFourGiB = 4 * kGiB;
 constexpr unsigned kSciIrq = 9;
-constexpr uint64_t kMaxFirmwareBytes = 16 * kMiB;
-constexpr uint64_t kFirmwareLowBytes = 128 * 1024;  // what shows below 1 MiB
 constexpr uint16_t kFirstSerialPort = 0x3f8;
-
-template <size_t Version>
-std::shared_ptr<Object> make_pc() {
-  return std::make_shared<PcMachine>(Version);
-}
 
 /// One more than the largest APIC id.
 uint16_t apic_id_limit() {
   uint32_t limit = 0;
   for (const CpuSlot& slot : cpu_slots().list) limit = std::max(limit, slot.place.apic_id + 1);
   return static_cast<uint16_t>(limit);
-}
-
-/// Where functions send their message-signalled interrupts; a processor's own accesses end at its local APIC.
-class MsiWindow final : public MmioHandler {
- public:
-  static constexpr GuestAddr kBase = 0xfee00000;
-  static constexpr uint64_t kBytes = 0x100000;
-  explicit MsiWindow(Accelerator& accel) : accel_(accel) {}
-  uint64_t mmio_read(uint64_t, unsigned) override { return 0; }
-  void mmio_write(uint64_t offset, uint64_t value, unsigned) override {
-    const MsiMessage message{.address = kBase + offset, .data = static_cast<uint32_t>(value)};
-    Result<> sent;
-    if (accel_.irqchip() != nullptr)
-      sent = accel_.irqchip()->send_msi(message);
-    else if (accel_.split_irqchip() != nullptr)
-      sent = accel_.split_irqchip()->send_msi(message);
-    if (!sent) log_guest_error("a message-signalled interrupt was lost: ", sent.error().message());
-  }
-
- private:
-  Accelerator& accel_;
-};
-
-/// The I/O APIC in user space, with local APICs in the kernel.
-void connect_split(Ioapic& ioapic, SplitIrqchip& split) {
-  ioapic.deliver = [&split](const MsiMessage& message) {
-    constexpr uint32_t kMode = 0x700, kExtInt = 0x700;
-    if ((message.data & kMode) == kExtInt) return;  // the PIC reaches the processor by its own line
-    if (Result<> sent = split.send_msi(message); !sent) error_report(sent.error());
-  };
-  ioapic.on_table_change = [&ioapic, &split] {
-    std::array<std::optional<MsiMessage>, SplitIrqchip::kIoapicPins> routes;
-    for (unsigned pin = 0; pin < routes.size(); ++pin) routes[pin] = ioapic.route(pin);
-    if (Result<> set = split.set_ioapic_routes(routes); !set) error_report(set.error());
-  };
-  split.on_end_of_interrupt = [&ioapic](uint8_t vector) { ioapic.end_of_interrupt(vector); };
 }
 
 /// The first device of this class; null if there is none.
@@ -154,117 +88,7 @@ void enable_kernel_pit(KernelIrqchip& chip, bool on) {
   if (!set) error_report(set.error());
 }
 
-uint8_t boot_code(char letter) {
-  switch (letter) {
-    case 'a':
-    case 'b':
-      return 1;
-    case 'c':
-      return 2;
-    case 'd':
-      return 3;
-    case 'n':
-      return 4;
-    default:
-      return 0;
-  }
-}
-
 }  // namespace
-
-namespace {
-
-Result<> set_max_ram(Object& o, std::string_view name, const Json& value, ValueForm form) {
-  const uint64_t bytes = TRY(property_size(name, value, form));
-  if (bytes > kFourGiB)
-    return fail(EINVAL, "Machine option 'max-ram-below-4g=", bytes,
-                "' expects size less than or equal to 4G");
-  if (bytes < kMiB)
-    warn_report(str_cat("Only ", bytes,
-                        " bytes of RAM below the 4GiB boundary, BIOS may not work with less than 1MiB"));
-  static_cast<PcMachine&>(o).max_ram_below_4g = bytes;
-  return {};
-}
-
-constexpr PropertyInfo max_ram_property() {
-  PropertyInfo info = prop_size<&PcMachine::max_ram_below_4g>(
-      "max-ram-below-4g", "Maximum ram below the 4G boundary (32bit boundary)");
-  info.set = set_max_ram;
-  return info;
-}
-
-}  // namespace
-
-constexpr PropertyInfo PcMachine::kProperties[] = {
-    prop<&PcMachine::vmport>("vmport", "Enable vmport (pc & q35)"),
-    prop<&PcMachine::smm>("smm", "Enable SMM"),
-    prop<&PcMachine::acpi>("acpi", "Enable ACPI"),
-    prop<&PcMachine::pit>("pit", "Enable i8254 PIT emulation"),
-    prop<&PcMachine::pflash0>("pflash0", "Node name or ID of a block device to use as a backend"),
-    prop<&PcMachine::pflash1>("pflash1", "Node name or ID of a block device to use as a backend"),
-    prop<&PcMachine::hpet>("hpet", "Enable/disable high precision event timer emulation"),
-    max_ram_property(),
-    prop<&PcMachine::hmat>("hmat",
-                           "Set on/off to enable/disable ACPI Heterogeneous Memory Attribute Table (HMAT)"),
-};
-static constexpr const char* kX86Interfaces[] = {"nmi"};
-static constexpr const char* kPcInterfaces[] = {"hotplug-handler"};
-static constexpr TypeInfo kX86MachineType{
-    .name = "x86-machine", .parent = &Machine::kType, .interfaces = kX86Interfaces};
-static constexpr TypeInfo kGenericPcType{
-    .name = "generic-pc-machine", .parent = &kX86MachineType, .interfaces = kPcInterfaces};
-
-namespace {
-
-/// A type and a class for each version; made once.
-struct PcTypes {
-  std::vector<TypeInfo> types;
-  std::vector<MachineClass> classes;
-};
-
-template <size_t... Version>
-constexpr auto pc_creators(std::index_sequence<Version...>) {
-  using Creator = std::shared_ptr<Object> (*)();
-  return std::array<Creator, sizeof...(Version)>{&make_pc<Version>...};
-}
-
-PcTypes make_pc_types() {
-  static constexpr auto kCreators = pc_creators(std::make_index_sequence<kPcVersions>());
-  PcTypes all;
-  all.types.reserve(kPcVersions);
-  for (size_t i = 0; i < kPcVersions; ++i) {
-    const PcVersion& v = pc_versions()[i];
-    all.types.push_back({.name = v.type,
-                         .parent = &kGenericPcType,
-                         .create = kCreators[i],
-                         .properties = PcMachine::kProperties});
-    all.classes.push_back({.name = v.machine,
-                           .alias = i == 0 ? "pc" : nullptr,
-                           .description = "Standard PC (i440FX + PIIX, 1996)",
-                           .is_default = i == 0,
-                           .max_cpus = 255,
-                           .default_cpu_type = "qemu64-x86_64-cpu",
-                           .default_ram_id = "pc.ram",
-                           .type = &all.types.back(),
-                           .deprecated = v.deprecated,
-                           .hotpluggable_cpus = true,
-                           .numa_mem_supported = v.numa_mem});
-  }
-  return all;
-}
-
-const PcTypes& pc_types() {
-  static const PcTypes& all = *new PcTypes(make_pc_types());
-  return all;
-}
-
-}  // namespace
-
-PcMachine::PcMachine(size_t version) : version_(pc_versions()[version]) {}
-
-const MachineClass& PcMachine::machine_class() const {
-  return pc_types().classes[static_cast<size_t>(&version_ - pc_versions().data())];
-}
 
 void PcMachine::apply_compatibility() {
   for (const PcVersion& v : pc_versions()) {
@@ -276,160 +100,6 @@ void PcMachine::apply_compatibility() {
 
 PcMachine::~PcMachine() {
   X86Cpu::set_plug_handler(nullptr);
-}
-
-template <class T>
-CoResult<T*> PcMachine::co_add(MachineContext& context, Bus* bus, std::function<void(T&)> configure,
-                               const char* name) {
-  auto device = co_await or_return(make_device(T::kType.name));
-  auto& typed = static_cast<T&>(*device);
-  if (configure) configure(typed);
-  co_await or_return(co_await device->co_prepare(context.devices));
-  Object& parent = qom_root().container("/machine/unattached");
-  co_await or_return(add_device(device, bus, parent, name));
-  co_return &typed;
-}
-
-/// What does not fit below the hole for PCI moves above 4 GiB; a board with that much RAM leaves a whole GiB
-/// to PCI, so that the rest begins at a GiB.
-uint64_t PcMachine::low_ram_bytes(uint64_t ram_bytes) const {
-  uint64_t limit = max_ram_below_4g != 0 ? max_ram_below_4g : 0xe000'0000;
-  if (ram_bytes < limit) return ram_bytes;
-  if (version_.gigabyte_align) {
-    limit = std::min(limit, 3 * kGiB);
-    if (limit % kGiB != 0)
-      warn_report(str_cat("Large machine and max_ram_below_4g (", max_ram_below_4g,
-                          ") not a multiple of 1G; possible bad performance."));
-  }
-  return std::min(ram_bytes, limit);
-}
-
-/// All of RAM: one block, or that of each NUMA node after the other.
-Result<> PcMachine::build_ram(MachineContext& context) {
-  const MachineConfig& c = context.config;
-  const bool by_nodes =
-      std::ranges::any_of(c.numa.nodes, [](const NumaNode& n) { return !n.memdev.empty(); });
-  if (!by_nodes) {
-    MachineRam ram{.backend = memory_backend,
-                   .default_id = machine_class().default_ram_id,
-                   .bytes = c.ram_bytes,
-                   .mem_path = c.mem_path,
-                   .prealloc = c.mem_prealloc,
-                   .merge = mem_merge,
-                   .dump = dump_guest_core};
-    ram_ = MemoryRegion::ram("pc.ram", TRY(machine_ram(ram)));
-    return {};
-  }
-  if (!memory_backend.empty())
-    return fail(EINVAL, "'-machine memory-backend' and '-numa memdev' properties are mutually exclusive");
-  ram_ = MemoryRegion::container("pc.ram", c.ram_bytes);
-  uint64_t at = 0;
-  for (const NumaNode& node : c.numa.nodes) {
-    if (node.memdev.empty()) continue;
-    node_ram_.push_back(MemoryRegion::ram(node.memdev, TRY(claim_memory_backend(node.memdev))));
-    ram_->add_subregion(at, *node_ram_.back());
-    at += node.bytes;
-  }
-  return {};
-}
-
-Result<> PcMachine::build_memory(MachineContext& context) {
-  const uint64_t bytes = context.config.ram_bytes;
-  below_4g_ = low_ram_bytes(bytes);
-  above_4g_ = bytes - below_4g_;
-  TRY(build_ram(context));
-  const MemoryTransaction transaction;
-  ram_low_ = MemoryRegion::alias("ram-below-4g", *ram_, 0, below_4g_);
-  system_memory().add_subregion(0, *ram_low_);
-  if (above_4g_ != 0) {
-    ram_high_ = MemoryRegion::alias("ram-above-4g", *ram_, below_4g_, above_4g_);
-    system_memory().add_subregion(kFourGiB, *ram_high_);
-  }
-  // What no other region claims belongs to the PCI bus.
-  pci_memory_ = MemoryRegion::container("pci", MemoryRegion::kWholeSpace);
-  system_memory().add_subregion(0, *pci_memory_, -1);
-  return {};
-}
-
-Result<> PcMachine::load_firmware(MachineContext& context) {
-  std::string name = context.config.firmware;
-  if (name.empty()) name = version_.small_firmware ? "bios.bin" : "bios-256k.bin";
-  const std::string path = context.config.find_data_file(name);
-  if (path.empty())
-    return fail(ENOENT, "could not load PC BIOS '", name,
-                "': no such file in the firmware directories (package seabios has it)");
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat st {};
-  if (!fd || ::fstat(fd.get(), &st) < 0) return fail_errno(errno, "could not load PC BIOS '", path, "'");
-  const auto bytes = static_cast<uint64_t>(st.st_size);
-  if (bytes == 0 || bytes % 65536 != 0 || bytes > kMaxFirmwareBytes)
-    return fail(EINVAL, "could not load PC BIOS '", path, "': its size (", bytes,
-                ") is no multiple of 64 KiB up to 16 MiB");
-  firmware_block_ = TRY(RamBlock::create("pc.bios", bytes));
-  for (uint64_t done = 0; done < bytes;) {
-    const ssize_t n =
-        ::pread(fd.get(), firmware_block_->host() + done, bytes - done, static_cast<off_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return fail_errno(n < 0 ? errno : EIO, "could not load PC BIOS '", path, "'");
-    done += static_cast<uint64_t>(n);
-  }
-  const MemoryTransaction transaction;
-  firmware_ = MemoryRegion::rom("pc.bios", firmware_block_);
-  const uint64_t low = std::min(bytes, kFirmwareLowBytes);
-  firmware_low_ = MemoryRegion::alias("isa-bios", *firmware_, bytes - low, low);
-  pci_memory_->add_subregion(kFourGiB - bytes, *firmware_);
-  pci_memory_->add_subregion(kMiB - low, *firmware_low_, 1);
-  return {};
-}
-
-Result<> PcMachine::build_cpus(MachineContext& context) {
-  if (context.accel.wants_irqchip()) TRY(context.accel.create_irqchip(pit));
-  if (context.accel.irqchip() != nullptr || context.accel.split_irqchip() != nullptr) {
-    msi_handler_ = std::make_unique<MsiWindow>(context.accel);
-    msi_window_ = MemoryRegion::io("kvm-apic-msi", MsiWindow::kBytes, *msi_handler_, {.valid_max = 4});
-    system_memory().add_subregion(MsiWindow::kBase, *msi_window_, 1);
-  }
-  const std::string model = context.config.cpu_model.empty() ? "qemu64" : context.config.cpu_model;
-  Object& parent = qom_root().container("/machine/unattached");
-  const X86CpuModel* named = TRY(apply_cpu_option(model));
-  TRY(create_cpus(context.accel, context.config.smp, *named, parent, context.config.numa));
-  X86Cpu::set_plug_handler([&accel = context.accel](X86Cpu& cpu) { return plug_cpu(cpu, accel); });
-  return create_kernel_devices(context.accel, parent);
-}
-
-CoResult<> PcMachine::co_build_interrupt_controllers(MachineContext& context) {
-  if (context.accel.irqchip() != nullptr) {
-    for (int n = 0; n < 24; ++n) gsi_[static_cast<size_t>(n)] = context.accel.gsi(n);
-    co_return Result<>();
-  }
-  SplitIrqchip* split = context.accel.split_irqchip();
-  std::function<void(Ioapic&)> wire = [split](Ioapic& d) {
-    d.memory = &system_memory();
-    if (split != nullptr) connect_split(d, *split);
-  };
-  Ioapic* ioapic = co_await or_return(co_await co_add<Ioapic>(context, nullptr, wire, "ioapic"));
-  router_ = std::make_unique<GsiRouter>(*ioapic);
-  for (int n = 0; n < 24; ++n) gsi_[static_cast<size_t>(n)] = IrqLine(*router_, n);
-  co_return Result<>();
-}
-
-/// The pair of 8259s that machines without the kernel's use.
-CoResult<> PcMachine::co_build_pics(MachineContext& context) {
-  if (router_ == nullptr) co_return Result<>();
-  IsaBus* isa = &isa_bridge_->isa();
-  if (SplitIrqchip* split = context.accel.split_irqchip()) pic_output_ = std::make_unique<PicOutput>(*split);
-  std::function<void(I8259&)> wire_master = [this](I8259& d) {
-    d.master = true;
-    if (pic_output_ != nullptr) d.output = IrqLine(*pic_output_, 0);
-  };
-  I8259* master = co_await or_return(co_await co_add<I8259>(context, isa, wire_master));
-  std::function<void(I8259&)> wire_slave = [master](I8259& d) { d.output = master->irq_in(2); };
-  I8259* slave = co_await or_return(co_await co_add<I8259>(context, isa, wire_slave));
-  master->slave = slave;
-  if (SplitIrqchip* split = context.accel.split_irqchip())
-    split->acknowledge_pic = [master] { return master->acknowledge(); };
-  router_->set_pics(*master, *slave);
-  co_return Result<>();
 }
 
 CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
@@ -558,8 +228,7 @@ CoResult<> PcMachine::co_build_legacy(MachineContext& context) {
   add_alias("rtc-time", *rtc_, "date");
   std::function<void(IsaFdc&)> wire_fdc = [](IsaFdc&) {};
   fdc_ = co_await or_return(co_await co_add<IsaFdc>(context, isa, wire_fdc));
-  std::function<void(I8042&)> wire_keyboard = [&](I8042& d) { d.on_reset_request = reset; };
-  co_await or_return(co_await co_add<I8042>(context, isa, wire_keyboard));
+  co_await or_return(co_await co_build_input(context));
   std::function<void(Port92&)> wire_port92 = [&](Port92& d) { d.on_reset_request = reset; };
   co_await or_return(co_await co_add<Port92>(context, isa, wire_port92));
   co_await or_return(co_await co_build_serial_ports(context));
@@ -597,89 +266,6 @@ CoResult<> PcMachine::co_build(MachineContext& context) {
   co_await or_return(co_await co_build_legacy(context));
   set_cmos_memory();
   co_return Result<>();
-}
-
-// CMOS bytes as PC firmware reads them (Bochs/SeaBIOS conventions).
-void PcMachine::set_cmos_memory() {
-  auto set16 = [&](uint8_t at, uint64_t v) {
-    rtc_->set_cmos(at, static_cast<uint8_t>(v));
-    rtc_->set_cmos(static_cast<uint8_t>(at + 1), static_cast<uint8_t>(v >> 8));
-  };
-  const uint64_t total = below_4g_;
-  set16(0x15, std::min<uint64_t>(total / 1024, 640));  // base memory, KiB
-  const uint64_t extended =
-      total > kMiB ? std::min<uint64_t>((total - kMiB) / 1024, 65535) : 0;  // KiB above 1 MiB
-  set16(0x17, extended);
-  set16(0x30, extended);
-  set16(0x34, total > 16 * kMiB ? std::min<uint64_t>((total - 16 * kMiB) / 65536, 65535)
-                                : 0);  // 64 KiB above 16 MiB
-  for (uint8_t i = 0; i < 3; ++i)
-    rtc_->set_cmos(static_cast<uint8_t>(0x5b + i), static_cast<uint8_t>(above_4g_ / 65536 >> (8 * i)));
-  rtc_->set_cmos(0x5f, static_cast<uint8_t>(context_->config.smp.cpus - 1));
-}
-
-/// The drives of the controller at the usual place.
-void PcMachine::set_cmos_floppies() {
-  constexpr uint8_t kFpuAndMouse = 0x06, kOneFloppy = 0x01, kTwoFloppies = 0x41;
-  unsigned controllers = 0;
-  for_each_device(*this, [&](Device& d) {
-    const auto* fdc = dynamic_cast<IsaFdc*>(&d);
-    if (fdc != nullptr && fdc->iobase == fdc_->iobase) ++controllers;
-  });
-  if (controllers > 1)
-    warn_report(str_cat("multiple floppy disk controllers with iobase=0x", hex(fdc_->iobase),
-                        " have been found; the one the machine made is used for CMOS setup"));
-  std::array<uint8_t, FloppyBus::kDrives> types{};
-  int drives = 0;
-  for (unsigned n = 0; n < types.size(); ++n) {
-    const FloppyDrive* drive = fdc_->floppy_bus().drive(n);
-    types[n] = drive != nullptr ? floppy_cmos_type(drive->drive_type) : 0;
-    drives += types[n] != 0;
-  }
-  rtc_->set_cmos(0x10, static_cast<uint8_t>(types[0] << 4 | types[1]));
-  const uint8_t equipment = drives == 0 ? 0 : drives == 1 ? kOneFloppy : kTwoFloppies;
-  rtc_->set_cmos(0x14, kFpuAndMouse | equipment);
-}
-
-Result<> PcMachine::check_boot_order(std::string_view order) {
-  if (order.size() > 3) return fail(EINVAL, "Too many boot devices for PC");
-  for (const char letter : order)
-    if (boot_code(letter) == 0) return fail(EINVAL, "Invalid boot device for PC: '", letter, "'");
-  return {};
-}
-
-Result<> PcMachine::set_boot_order(std::string_view order) {
-  for (const char letter : order)
-    if (letter < 'a' || letter > 'p') return fail(EINVAL, "Invalid boot device '", letter, "'");
-  TRY(check_boot_order(order));
-  boot_once_ = false;
-  set_cmos_boot(order);
-  return {};
-}
-
-std::vector<MachineRom> PcMachine::roms() const {
-  std::vector<MachineRom> out;
-  if (firmware_block_ != nullptr)
-    out.push_back({.name = config->firmware,
-                   .address = kFourGiB - firmware_block_->size(),
-                   .file = {},
-                   .bytes = firmware_block_->size()});
-  for (const char* name : {"etc/acpi/tables", "etc/table-loader", "etc/acpi/rsdp"})
-    if (fw_cfg_ != nullptr && fw_cfg_->store().visible_file_size(name) != 0)  // else not built yet
-      out.push_back({.name = name,
-                     .address = std::nullopt,
-                     .file = name,
-                     .bytes = fw_cfg_->store().visible_file_size(name)});
-  return out;
-}
-
-void PcMachine::set_cmos_boot(std::string_view order) {
-  constexpr uint8_t kNoSignatureCheck = 1;
-  std::array<uint8_t, 3> codes{};
-  for (size_t i = 0; i < codes.size() && i < order.size(); ++i) codes[i] = boot_code(order[i]);
-  rtc_->set_cmos(0x3d, static_cast<uint8_t>(codes[1] << 4 | codes[0]));
-  const bool check = context_->config.boot.floppy_signature_check;
-  rtc_->set_cmos(0x38, static_cast<uint8_t>(codes[2] << 4 | (check ? 0 : kNoSignatureCheck)));
 }
 
 /// The page for the firmware to place, and the file through which it tells where.
@@ -813,45 +399,6 @@ AcpiConfig PcMachine::acpi_config() const {
   return a;
 }
 
-/// The firmware's last 128 KiB show below 1 MiB, as a copy: they stay readable while the flash takes
-/// commands.
-Result<> PcMachine::show_firmware_low(const RamBlock& flash) {
-  const uint64_t low = std::min(flash.size(), kFirmwareLowBytes);
-  firmware_block_ = TRY(RamBlock::create("isa-bios", low));
-  std::memcpy(firmware_block_->host(), flash.host() + flash.size() - low, low);
-  firmware_low_ = MemoryRegion::rom("isa-bios", firmware_block_);
-  pci_memory_->add_subregion(kMiB - low, *firmware_low_, 1);
-  return {};
-}
-
-/// Flash in place of the firmware of -bios: unit 0 ends at 4 GiB, unit 1 below it.
-CoResult<> PcMachine::co_map_flash(MachineContext& context) {
-  if (pflash0.empty() && pflash1.empty()) co_return Result<>();
-  if (pflash0.empty()) co_return fail(EINVAL, "pflash1 requires pflash0");
-  GuestAddr end = kFourGiB;
-  for (const std::string* drive : {&pflash0, &pflash1}) {
-    if (drive->empty()) continue;
-    const bool first = drive == &pflash0;
-    std::function<void(PflashCfi01&)> wire = [&](PflashCfi01& d) {
-      d.name = first ? "flash0" : "flash1";
-      d.drive = *drive;
-      d.system = pci_memory_.get();
-      d.end = end;
-    };
-    if (first) {
-      const MemoryTransaction transaction;
-      firmware_low_.reset();
-      firmware_.reset();
-    }
-    PflashCfi01* flash = co_await or_return(co_await co_add<PflashCfi01>(context, nullptr, wire));
-    if (first) co_await or_return(show_firmware_low(*flash->array()));
-    end -= flash->array()->size();
-    if (kFourGiB - end > kMaxFirmwareBytes)
-      co_return fail(EINVAL, "combined size of system firmware exceeds ", kMaxFirmwareBytes, " bytes");
-  }
-  co_return Result<>();
-}
-
 CoResult<> PcMachine::co_finish(MachineContext& context) {
   co_await or_return(co_await co_map_flash(context));
   co_await or_return(fill_fw_cfg(context));
@@ -892,35 +439,6 @@ void PcMachine::suspend() {
 void PcMachine::wake_up(WakeupReason reason) {
   reset();
   if (pm_ != nullptr) pm_->acpi().report_wakeup(reason);
-}
-
-Result<> PcMachine::inject_nmi() {
-  for (const auto& vcpu : context_->accel.vcpus()) TRY(inject_lint1_nmi(*vcpu));
-  return {};
-}
-
-void register_pc_types() {
-  for (const MachineClass& c : pc_types().classes) machine_classes().push_back(&c);
-  auto& registry = TypeRegistry::instance();
-  registry.add({&PflashCfi01::kType, &VmGenId::kType});
-  for (const TypeInfo& t : pc_types().types) registry.add(t);
-  registry.add({&NoneMachine::kType, &PciBus::kType, &PciBridge::kType, &IsaBus::kType, &I440fx::kType,
-                &I440fxPciHost::kType, &Piix3::kType, &Piix4Pm::kType});
-  register_nvram_types();
-  register_kernel_device_types(registry);
-  register_char_types(registry);
-  register_display_types(registry);
-  register_dma_types(registry);
-  register_floppy_types(registry);
-  register_ide_types(registry);
-  register_i2c_types(registry);
-  register_input_types(registry);
-  register_intc_types(registry);
-  register_misc_types(registry);
-  register_rtc_types(registry);
-  register_timer_types(registry);
-  register_watchdog_types(registry);
-  register_virtio_types(registry);
 }
 
 }  // namespace rhea

@@ -74,6 +74,7 @@ class PcMachine final : public Machine {
   CoResult<> co_build_dma(MachineContext& context);
   CoResult<> co_build_pics(MachineContext& context);
   CoResult<> co_build_legacy(MachineContext& context);
+  CoResult<> co_build_input(MachineContext& context);
   CoResult<> co_build_serial_ports(MachineContext& context);
   void set_cmos_memory();
   void set_cmos_floppies();

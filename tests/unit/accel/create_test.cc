@@ -25,6 +25,14 @@ TEST(CreateAccelerator, FallsBackInOrder) {
   EXPECT_EQ(chosen, "no accelerator found");
 }
 
+TEST(CreateAccelerator, IdlesForWhoAsksTcgOfAMachineWithoutProcessors) {
+  const auto made = create_accelerator(parse_accel_list("tcg"), false, true);
+  ASSERT_TRUE(made);
+  EXPECT_EQ((*made)->name(), "none");
+  EXPECT_FALSE(create_accelerator(parse_accel_list("tcg"), false, false));
+  EXPECT_FALSE(create_accelerator(parse_accel_list("xyz"), false, true));
+}
+
 TEST(CreateAccelerator, RefusesUnknownOptions) {
   std::string chosen;
   said_by({{"qtest", Json::object({{"x", "1"}})}, {"qtest", {}}}, &chosen);
