@@ -4,6 +4,7 @@
 #include <span>
 
 #include "monitor/hmp_parse.h"
+#include "qapi/vm_control.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -42,6 +43,12 @@ bool is_blank_line(std::string_view line) {
   return line.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
+bool works_in_preconfig(const HmpCommand& command) {
+  constexpr std::string_view kEarly[] = {"exit_preconfig", "help|?",    "info",         "info name",
+                                         "info status",    "info uuid", "info version", "quit|q"};
+  return std::ranges::find(kEarly, command.name) != std::end(kEarly);
+}
+
 /// What a word of a help or info line may become.
 void add_names(std::vector<std::string>& out, const std::vector<const HmpCommand*>& commands,
                std::string_view prefix, size_t skip) {
@@ -67,6 +74,11 @@ CoResult<> hmp_execute(HmpCall& call, std::string line) {
     co_return {};
   }
   const HmpCommand& command = *found->command;
+  if (!call.ctx.vm.initialized() && !works_in_preconfig(command)) {
+    call.print("Command '", line,
+               "' not available with -preconfig until machine initialization has completed.\n");
+    co_return {};
+  }
   const RegisterLookup lookup = [&call](std::string_view name) -> Result<uint64_t> {
     const auto& value = hmp_registry().register_value;
     if (!value) return fail(EINVAL, "unknown register");

@@ -102,10 +102,15 @@ Result<> hmp_info_chardev(HmpCall& call) {
   return {};
 }
 
+CoResult<> hmp_exit_preconfig(HmpCall& call) {
+  co_return co_await call.ctx.vm.co_exit_preconfig();
+}
+
 constexpr HmpCommand kHmpCommands[] = {
     {"help|?", "name:s?,subname:s?", "[cmd]", "show the help", hmp_help},
     {"info", "", "[subcommand]", "show various information about the system state", hmp_info},
     {"quit|q", "", "", "quit the emulator", hmp_quit},
+    {"exit_preconfig", "", "", "exit the preconfig state", nullptr, hmp_exit_preconfig},
     {"stop|s", "", "", "stop emulation", nullptr, hmp_stop},
     {"cont|c", "", "", "resume emulation", hmp_cont},
     {"system_reset", "", "", "reset the system", hmp_system_reset},

@@ -4,6 +4,7 @@
 
 #include "chardev/chardev.h"
 #include "monitor/version.h"
+#include "qapi/vm_control.h"
 #include "util/str.h"
 
 namespace rhea {
@@ -149,6 +150,9 @@ Result<const QmpCommand*> QmpSession::find(const QmpRequest& request) const {
                       " has not been found");
   if (request.oob && !command->allow_oob)
     return fail(EINVAL, "The command ", request.command, " does not support OOB");
+  if (!command->allow_preconfig && !context_.vm.initialized())
+    return fail(EPERM, "The command '", request.command,
+                "' is permitted only after machine initialization has completed");
   return command;
 }
 

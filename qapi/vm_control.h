@@ -67,6 +67,11 @@ class VmControl {
   VmActions& actions() { return actions_; }
   const VmActions& actions() const { return actions_; }
 
+  /// False until the machine stands: with -preconfig clients may meet it before.
+  virtual bool initialized() const { return true; }
+  /// Ends the wait of -preconfig; returns when the machine stands. Fails where there is none to end.
+  virtual CoResult<> co_exit_preconfig();
+
   /// -name; empty if none was given.
   virtual std::string_view name() const = 0;
   /// -uuid in its 36-character form; all zeros if none was given.
@@ -75,5 +80,9 @@ class VmControl {
  private:
   VmActions actions_;
 };
+
+inline CoResult<> VmControl::co_exit_preconfig() {
+  co_return fail(EPERM, "The command is permitted only before machine initialization");
+}
 
 }  // namespace rhea

@@ -268,6 +268,8 @@ constexpr Option kOptions[] = {
     {"name", "[guest=]name[,debug-threads=on|off]", "set the name of the guest", opt_name},
     {"uuid", "uuid", "set the machine's UUID", opt_uuid},
     {"S", nullptr, "do not start the CPUs (use 'cont' to start)", opt_flag<&CommandLine::start_paused>},
+    {"preconfig", nullptr, "pause QEMU before machine is initialized (experimental)",
+     opt_flag<&CommandLine::preconfig>},
     {"no-reboot", nullptr, "exit instead of rebooting", opt_no_reboot},
     {"no-shutdown", nullptr, "stop before shutdown", opt_no_shutdown},
     {"action",

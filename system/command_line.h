@@ -66,6 +66,7 @@ struct CommandLine {
   std::optional<UserIdentity> run_as;
   bool nodefaults = false, nographic = false;
   bool start_paused = false, daemonize = false;
+  bool preconfig = false;  ///< waits for x-exit-preconfig before the machine is put together
   VmActions actions;
   /// Set where the command line only asked for a text (-help, -device help …): print it and end.
   std::optional<std::string> answer;

@@ -89,6 +89,8 @@ constexpr HmpCommand kHmpMachineCommands[] = {
 void register_machine_hmp(HmpRegistry& registry) {
   for (const auto& command : kHmpMachineCommands) registry.add(command);
   register_control_hmp(registry);
+  register_dump_hmp(registry);
+  register_stats_hmp(registry);
   register_cpu_hmp(registry);
   register_interrupt_hmp(registry);
   register_log_hmp(registry);

@@ -13,6 +13,10 @@ void register_machine_hmp(HmpRegistry& registry);
 void register_cpu_hmp(HmpRegistry& registry);
 /// boot_set, memsave, pmemsave, getfd, closefd, info memory_size_summary, ramblock, roms.
 void register_control_hmp(HmpRegistry& registry);
+/// dump-guest-memory, calc_dirty_rate, info dump, dirty_rate.
+void register_dump_hmp(HmpRegistry& registry);
+/// info stats.
+void register_stats_hmp(HmpRegistry& registry);
 /// info pic, irq.
 void register_interrupt_hmp(HmpRegistry& registry);
 /// log, logfile, trace-event, info trace-events.

@@ -75,7 +75,7 @@ Result<> run(CommandLine command_line, int& exit_code) {
   if (started && changes) started = change_identity(root, user);
   if (started && changes) started = enter_sandbox(sandbox);
   if (started) started = daemon.ready();
-  if (started) loop->run();
+  if (started && !vm.ending()) loop->run();
   Timer out_of_patience(*loop, realtime_clock(), [&] {
     warn_report("disks have not finished what is under way; ending without them");
     pidfile.remove();

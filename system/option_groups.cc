@@ -55,6 +55,11 @@ constexpr OptionParameter kDrive[] = {
     {"format", kString},
     {"detect-zeroes", kString},
 };
+constexpr OptionParameter kVnc[] = {
+    {"vnc", kString},         {"share", kString},    {"display", kString}, {"head", kNumber},
+    {"connections", kNumber}, {"to", kNumber},       {"ipv4", kBoolean},   {"ipv6", kBoolean},
+    {"password", kBoolean},   {"audiodev", kString},
+};
 constexpr OptionParameter kGlobal[] = {{"driver", kString}, {"property", kString}, {"value", kString}};
 constexpr OptionParameter kMachine[] = {
     {"type", kString},       {"accel", kString}, {"dump-guest-core", kBoolean},
@@ -104,6 +109,7 @@ constexpr OptionGroup kGroups[] = {
     {"sandbox", "sandbox", kSandbox},
     {"smp-opts", "smp", kSmp},
     {"trace", "trace", kTrace},
+    {"vnc", "vnc", kVnc},
 };
 
 CommandLineParameterType type_of(ParameterKind kind) {

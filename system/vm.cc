@@ -72,6 +72,15 @@ Vm::~Vm() {
 // ------------------------------------------------------------------------------------
 
 CoResult<> Vm::co_start() {
+  Result<> made = co_await co_put_together();
+  initialized_ = made && !ending_;
+  if (initialized_ && !options_.start_paused) made = cont();
+  started_.wake_all();
+  if (made && initialized_) monitors_->release();
+  co_return made;
+}
+
+CoResult<> Vm::co_put_together() {
   co_await or_return(make_chardevs());
   co_await or_return(make_monitors());
   co_await or_return(make_accelerator());
@@ -79,16 +88,35 @@ CoResult<> Vm::co_start() {
   co_await or_return(co_await co_make_objects());
   co_await or_return(co_await co_make_blockdevs());
   co_await or_return(make_netdevs());
-  co_await or_return(co_await co_make_machine());
+  co_await or_return(make_machine());
+  co_await or_return(apply_numa_options());
+  co_await or_return(co_await co_wait_for_client());
+  if (ending_) co_return Result<>();
+  co_await or_return(co_await co_build_machine());
   co_await or_return(co_await co_make_drives());
   co_await or_return(co_await co_make_devices());
   co_await or_return(co_await machine_->co_finish(*machine_context_));
   warn_of_unused_globals(can_be_plugged);
   co_await or_return(make_vnc_servers());
   machine_->reset();
-  co_await or_return(start_qtest());
-  if (!options_.start_paused) co_await or_return(cont());
+  co_return start_qtest();
+}
+
+/// -preconfig: a client may ask and add some things until it says that it is done.
+CoResult<> Vm::co_wait_for_client() {
+  if (!options_.preconfig) co_return Result<>();
+  preconfig_ = true;
   monitors_->release();
+  while (preconfig_) co_await preconfig_over_.co_wait();
+  co_return Result<>();
+}
+
+CoResult<> Vm::co_exit_preconfig() {
+  if (!preconfig_) co_return fail(EPERM, "The command is permitted only before machine initialization");
+  preconfig_ = false;
+  preconfig_over_.wake_all();
+  co_await started_.co_wait();
+  if (!initialized_) co_return fail(ECANCELED, "The machine was not put together");
   co_return Result<>();
 }
 
@@ -138,7 +166,8 @@ Result<> Vm::make_accelerator() {
         if (!request.options.is_object()) request.options = Json::object({});
         request.options.set("kernel-irqchip", options_.kernel_irqchip);
       }
-  accel_ = TRY(create_accelerator(requests, !options_.qtest.empty()));
+  const bool may_idle = options_.machine_type == "none" && options_.config.cpu_model.empty();
+  accel_ = TRY(create_accelerator(requests, !options_.qtest.empty(), may_idle));
   return accel_->init({
       .on_guest_reset = [this] { request_reset(ShutdownCause::kGuestReset); },
       .on_guest_shutdown = [this] { request_quit(ShutdownCause::kGuestShutdown); },
@@ -178,7 +207,7 @@ Result<> Vm::make_netdevs() {
   return {};
 }
 
-CoResult<> Vm::co_make_machine() {
+Result<> Vm::make_machine() {
   const MachineClass* type = nullptr;
   if (options_.machine_type.empty()) {
     for (const MachineClass* c : machine_classes())
@@ -187,12 +216,12 @@ CoResult<> Vm::co_make_machine() {
     type = find_machine_class(options_.machine_type);
     if (type == nullptr) {
       Error error(EINVAL, str_cat("-machine ", options_.machine_type, ": unsupported machine type"));
-      co_return Failure(std::move(error).with_hint("Use -machine help to list supported machines"));
+      return Failure(std::move(error).with_hint("Use -machine help to list supported machines"));
     }
   }
   if (options_.config.smp.max_cpus > type->max_cpus)
-    co_return fail(EINVAL, "Invalid SMP CPUs ", options_.config.smp.max_cpus,
-                   ". The max CPUs supported by machine '", type->name, "' is ", type->max_cpus);
+    return fail(EINVAL, "Invalid SMP CPUs ", options_.config.smp.max_cpus,
+                ". The max CPUs supported by machine '", type->name, "' is ", type->max_cpus);
   machine_ = std::static_pointer_cast<Machine>(type->type->create());
   machine_->config = &options_.config;
   qom_root().add_child("machine", std::static_pointer_cast<Object>(machine_));
@@ -201,10 +230,14 @@ CoResult<> Vm::co_make_machine() {
     qom_root().container(path);
   for (const auto& [key, value] : options_.machine_properties) {
     Result<> r = machine_->set_property(key, value, ValueForm::kKeyval);
-    if (!r) co_return option_error("machine", std::move(r).error());
+    if (!r) return option_error("machine", std::move(r).error());
   }
   machine_->apply_compatibility();
-  co_await or_return(apply_numa(*type));
+  return {};
+}
+
+CoResult<> Vm::co_build_machine() {
+  co_await or_return(numa_complete(options_.config.numa, options_.config.ram_bytes));
   machine_context_ = std::make_unique<MachineContext>(device_context_, *accel_, *this, options_.config);
   co_return co_await machine_->co_build(*machine_context_);
 }
@@ -233,26 +266,34 @@ Json Vm::device_for(const DriveInfo& info) {
   return device;
 }
 
-Result<> Vm::apply_numa(const MachineClass& type) {
+Result<> Vm::check_numa_supported() const {
+  if (machine_->machine_class().hotpluggable_cpus) return {};
+  return fail(ENOTSUP, "NUMA is not supported by this machine-type");
+}
+
+Result<> Vm::add_numa(const NumaOptions& options) {
   MachineConfig& c = options_.config;
-  const NumaLimits limits{.mem_allowed = type.numa_mem_supported,
-                          .hmat = machine_->hmat,
-                          .max_cpus = c.smp.max_cpus,
-                          .sockets = c.smp.sockets,
-                          .dies = c.smp.dies,
-                          .cores = c.smp.cores,
-                          .threads = c.smp.threads};
-  if (!options_.numas.empty() && !type.hotpluggable_cpus)
-    return fail(ENOTSUP, "NUMA is not supported by this machine-type");
+  TRY(check_numa_supported());
+  return numa_add(c.numa, options,
+                  {.mem_allowed = machine_->machine_class().numa_mem_supported,
+                   .hmat = machine_->hmat,
+                   .max_cpus = c.smp.max_cpus,
+                   .sockets = c.smp.sockets,
+                   .dies = c.smp.dies,
+                   .cores = c.smp.cores,
+                   .threads = c.smp.threads});
+}
+
+Result<> Vm::apply_numa_options() {
+  if (!options_.numas.empty()) TRY(check_numa_supported());
   for (size_t i = 0; i < options_.numas.size(); ++i) {
     OptionValue& numa = options_.numas[i];
     const std::string name = str_cat("numa ", options_.numa_texts[i]);
     Result<NumaOptions> option = from_json<NumaOptions>(std::move(numa.tree), numa.form);
     if (!option) return option_error(name, std::move(option).error());
-    if (Result<> added = numa_add(c.numa, *option, limits); !added)
-      return option_error(name, std::move(added).error());
+    if (Result<> added = add_numa(*option); !added) return option_error(name, std::move(added).error());
   }
-  return numa_complete(c.numa, c.ram_bytes);
+  return {};
 }
 
 CoResult<> Vm::co_make_drives() {
@@ -307,6 +348,8 @@ CoResult<> Vm::co_make_devices() {
 }
 
 CoResult<> Vm::co_shut_down() {
+  if (dump_ != nullptr) dump_->cancel();
+  co_await or_return(co_await dirty_rate_.co_stop());
   co_await or_return(co_await background_.co_close());
   if (accel_ != nullptr) accel_->stop_vcpus();
   virtual_clock().stop();
@@ -380,6 +423,7 @@ CoResult<> Vm::co_stop() {
 
 Result<> Vm::cont() {
   if (state_ == RunState::kRunning) return {};
+  if (dump_status_ == DumpStatus::kActive) return fail(EBUSY, "There is a dump in process, please wait.");
   if (state_ == RunState::kInternalError || state_ == RunState::kShutdown)
     return fail(EBUSY, "Resetting the Virtual Machine is required");
   io_error_request_ = false;
@@ -501,6 +545,9 @@ bool Vm::do_shutdown(ShutdownCause cause) {
     return false;
   }
   if (cause == ShutdownCause::kGuestPanic && actions().panic == PanicAction::kExitFailure) exit_code_ = 1;
+  ending_ = true;
+  preconfig_ = false;
+  preconfig_over_.wake_all();
   loop_.stop();
   return true;
 }
@@ -512,6 +559,10 @@ Result<> Vm::make_vnc_servers() {
       Result<Console*> shown = find_console(options.display, options.head);
       if (!shown) return option_error("vnc", std::move(shown).error());
     }
+    // The only backend, "none", makes no sound that clients could miss.
+    if (!options.audiodev.empty() &&
+        std::ranges::find(options_.audiodevs, options.audiodev) == options_.audiodevs.end())
+      return option_error("vnc", Error(ENOENT, str_cat("Audiodev '", options.audiodev, "' not found")));
     Result<std::unique_ptr<VncServer>> server = VncServer::create(loop_, options, title);
     if (!server) return option_error("vnc", std::move(server).error());
     vnc_servers().push_back(std::move(*server));

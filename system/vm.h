@@ -15,8 +15,12 @@
 #include "hw/core/qtest_server.h"
 #include "hw/core/unplug.h"
 #include "monitor/monitor_set.h"
+#include "qapi/qapi_commands_dump.h"
+#include "qapi/qapi_types_machine.h"
 #include "qapi/vm_control.h"
 #include "system/command_line.h"
+#include "system/dirty_rate.h"
+#include "system/guest_dump.h"
 #include "util/aio_context.h"
 #include "util/co_sync.h"
 
@@ -34,6 +38,12 @@ class Vm final : public VmControl {
   CoResult<> co_start();
   /// Stops the machine and lets go of disks; after it the Vm can be destroyed.
   CoResult<> co_shut_down();
+  /// Whether the process is to end: run no loop any more.
+  bool ending() const { return ending_; }
+  bool initialized() const override { return initialized_; }
+  CoResult<> co_exit_preconfig() override;
+  /// What a -numa option adds; only before the machine is put together.
+  Result<> add_numa(const NumaOptions& options);
   /// What the process ends with.
   int exit_code() const { return exit_code_.load(); }
   /// Ends the process with `code` without ceremony: isa-debug-exit. Any thread.
@@ -59,11 +69,18 @@ class Vm final : public VmControl {
   std::string_view name() const override { return options_.config.guest_name; }
   std::string_view uuid() const override { return uuid_text_; }
 
+  /// dump-guest-memory; `session` has the descriptors that were passed.
+  CoResult<> co_dump(DumpGuestMemoryArgs args, MonitorSession* session);
+  DumpQueryResult dump_result() const;
+  DirtyRateMeter& dirty_rate() { return dirty_rate_; }
+
   BlockGraph& graph() { return graph_; }
   ChardevSet& chardevs() { return chardevs_; }
 
  private:
   void stop_as(RunState state);
+  CoResult<> co_prepare_dump(UniqueFd file, bool paging, std::optional<DumpFilter> filter);
+  CoResult<> co_write_dump(bool resume);
   bool disks_busy() const;
   CoResult<> co_drain_disks();
   Result<> make_chardevs();
@@ -72,9 +89,13 @@ class Vm final : public VmControl {
   CoResult<> co_make_objects();
   CoResult<> co_make_blockdevs();
   Result<> make_netdevs();
-  CoResult<> co_make_machine();
+  CoResult<> co_put_together();
+  Result<> make_machine();
+  Result<> check_numa_supported() const;
+  Result<> apply_numa_options();
+  CoResult<> co_wait_for_client();
+  CoResult<> co_build_machine();
   Json device_for(const DriveInfo& info);
-  Result<> apply_numa(const MachineClass& type);
   CoResult<> co_make_drives();
   CoResult<> co_make_devices();
   Result<> start_qtest();
@@ -127,6 +148,12 @@ class Vm final : public VmControl {
   std::atomic<int> exit_code_{0};
   bool resetting_ = false;  ///< the vCPUs wait for co_reset()
   bool quits_bounded_ = false;
+  DumpStatus dump_status_ = DumpStatus::kNone;
+  std::shared_ptr<GuestDump> dump_;  ///< the last
+  DirtyRateMeter dirty_rate_{loop_};
+  bool initialized_ = false, ending_ = false;
+  bool preconfig_ = false;            ///< co_start() waits for the client
+  CoQueue preconfig_over_, started_;  ///< who waits for its end; for co_start()'s
   Gate background_;
 };
 

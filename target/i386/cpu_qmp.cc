@@ -1,7 +1,5 @@
 // QMP about processors: query-kvm, query-cpus-fast, query-hotpluggable-cpus, query-cpu-definitions,
 // query-cpu-model-expansion.
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "qapi/qapi_commands_machine.h"
@@ -13,7 +11,7 @@ namespace rhea {
 Result<KvmInfo> qmp_query_kvm(QmpContext&) {
   KvmInfo info;
   info.enabled = machine_accelerator() != nullptr && machine_accelerator()->name() == "kvm";
-  info.present = info.enabled || access("/dev/kvm", F_OK) == 0;
+  info.present = true;  // the program knows how; whether the host does shows in `enabled`
   return info;
 }
 

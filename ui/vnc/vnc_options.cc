@@ -65,11 +65,12 @@ Result<> parse_key(const std::string& key, const Json& value, VncOptions& out) {
     out.display = text;
   } else if (key == "head") {
     out.head = static_cast<int64_t>(TRY(property_uint(key, value, ValueForm::kKeyval, INT32_MAX)));
+  } else if (key == "audiodev") {
+    out.audiodev = text;
   } else if (key != "vnc" && key != "to") {
     constexpr std::string_view kKnown[] = {
-        "websocket", "reverse",      "password-secret", "lock-key-sync", "key-delay-ms",
-        "sasl",      "acl",          "tls-creds",       "tls-authz",     "sasl-authz",
-        "lossy",     "non-adaptive", "audiodev",        "power-control"};
+        "websocket", "reverse",   "password-secret", "lock-key-sync", "key-delay-ms", "sasl",         "acl",
+        "tls-creds", "tls-authz", "sasl-authz",      "lossy",         "non-adaptive", "power-control"};
     for (std::string_view known : kKnown)
       if (key == known) return fail(ENOTSUP, "VNC option '", key, "' is not available");
     return fail(EINVAL, "Invalid parameter '", key, "'");

@@ -27,6 +27,7 @@ struct VncOptions {
   uint32_t max_clients = 32;
   std::string display;  ///< the id of the display device; empty: the first
   int64_t head = 0;
+  std::string audiodev;  ///< whose sound clients would hear; empty: none
 };
 
 /// Parses "[HOST]:N[,KEY=VALUE…]" or "unix:PATH…"; null for "none". Errors name the key.
