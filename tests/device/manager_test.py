@@ -54,7 +54,7 @@ class PlainClients(Manager):
 
 
 class Events(Manager):
-    def test_numbers_rise_by_one(self):  # F13
+    def test_numbers_rise_by_one(self):  # F13, S3.7
         client = self.connect("event-log")
         before = client.execute("query-event-log")["last"]
         for _ in range(3):

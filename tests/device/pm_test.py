@@ -1,6 +1,7 @@
 """PIIX4 power management over ports: PM1 registers, timer, APM, GPE block, power button, soft-off."""
 from machine import MachineTest, needs_clock
 from pyutil import runner
+from pyutil.qmp import QmpError
 
 PM, BASE = 0x0B, 0x600
 HALF = 1 << 23  # ticks between changes of bit 23
@@ -51,6 +52,27 @@ class PowerManagement(MachineTest):
         self.assertEqual(self.q.inw(BASE) & 0x100, 0x100)
         self.q.outw(BASE, 0x100)
         self.assertEqual(self.q.inw(BASE) & 0x100, 0)
+
+    def test_power_off_and_on_again_in_one_process(self):
+        """S3.8: a reboot that a manager makes of the guest's power-off."""
+        vm = self.launch(["-no-shutdown"])
+        vm.qtest.pci_writel(PM, 0x40, BASE | 1)
+        vm.qtest.pci_writeb(PM, 0x80, 1)
+        if not vm.qmp.execute("query-status")["running"]:
+            vm.qmp.execute("cont")
+        vm.qtest.outw(BASE + 4, 0x2000)
+        self.assertEqual(vm.qmp.wait_event("SHUTDOWN")["data"], {"guest": True, "reason": "guest-shutdown"})
+        vm.qmp.wait_event("STOP")
+        self.assertEqual(vm.qmp.execute("query-status")["status"], "shutdown")
+        with self.assertRaises(QmpError) as refused:
+            vm.qmp.execute("cont")
+        self.assertEqual(refused.exception.desc, "Resetting the Virtual Machine is required")
+        vm.qmp.execute("system_reset")
+        vm.qmp.wait_event("RESET")
+        vm.qmp.execute("cont")
+        vm.qmp.wait_event("RESUME")
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+        self.assertEqual(vm.qtest.inw(BASE + 4), 0xffff)  # the registers' base is gone with the reset
 
     def test_soft_off_ends_the_process(self):
         self.q.outw(BASE + 4, 0x2000)

@@ -13,7 +13,7 @@ LFB = 0xFD000000
 
 
 class Vnc(MachineTest):
-    EXTRA = ""
+    EXTRA = ",audiodev=audio1"
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -22,7 +22,7 @@ class Vnc(MachineTest):
         super().setUp()
 
     def args(self):
-        return ["-device", "VGA,addr=2", "-vnc", f"unix:{self.path}{self.EXTRA}"]
+        return ["-audiodev", "none,id=audio1", "-device", "VGA,addr=2", "-vnc", f"unix:{self.path}{self.EXTRA}"]
 
     def connect(self, **arguments):
         client = Rfb(self.path, **arguments)
