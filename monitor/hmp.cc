@@ -75,8 +75,7 @@ CoResult<> hmp_execute(HmpCall& call, std::string line) {
   }
   const HmpCommand& command = *found->command;
   if (!call.ctx.vm.initialized() && !works_in_preconfig(command)) {
-    call.print("Command '", line,
-               "' not available with -preconfig until machine initialization has completed.\n");
+    call.print("Command '", line, "' not available until machine initialization has completed.\n");
     co_return {};
   }
   const RegisterLookup lookup = [&call](std::string_view name) -> Result<uint64_t> {
