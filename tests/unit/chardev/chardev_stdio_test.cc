@@ -1,6 +1,7 @@
 // The terminal backend, in a child process of its own at the other end of a pseudo terminal.
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -43,6 +44,7 @@ class ChardevStdio : public testing::Test {
     child = fork();
     if (child != 0) return;
     setsid();
+    signal(SIGINT, SIG_DFL);  // one who runs the tests in the background may have it ignored
     for (int fd : {0, 1}) dup2(slave.get(), fd);
     ioctl(0, TIOCSCTTY, 0);
     show_keys(options);
