@@ -61,8 +61,8 @@ class Vcpu {
   virtual Result<> inject_nmi() = 0;
   /// In X86State's order.
   using GeneralRegisters = std::array<uint64_t, 16>;
-  /// For a device that handles an access of this vCPU, on its thread: lets `fn` look at the general registers and
-  /// change them, before what the access reads goes to its own.
+  /// For a device that handles an access of this vCPU, on its thread: lets `fn` look at the general registers
+  /// and change them, before what the access reads goes to its own.
   virtual Result<> change_registers(const std::function<void(GeneralRegisters&)>& fn) = 0;
   /// Puts it to its state after power-up; stopped.
   Result<> reset();

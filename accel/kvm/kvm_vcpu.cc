@@ -91,7 +91,8 @@ Result<> KvmVcpu::open() {
   if (area == MAP_FAILED) return fail_errno(errno, "KVM: mapping the vCPU failed");
   run_ = static_cast<kvm_run*>(area);
   // Now: a request to a vCPU that runs waits until it leaves the guest.
-  if (const int counters = kvm_ioctl(fd_.get(), KVM_GET_STATS_FD); counters >= 0) counters_fd_ = UniqueFd(counters);
+  if (const int counters = kvm_ioctl(fd_.get(), KVM_GET_STATS_FD); counters >= 0)
+    counters_fd_ = UniqueFd(counters);
   TRY(enable_hyperv());
   TRY(set_cpuid());
   TRY(set_tsc_frequency());
