@@ -21,14 +21,14 @@ def targets(build):
             if t["type"] == "executable" and t["name"].startswith("fuzz_")}
 
 
-def run_one(name, program, build, seconds):
+def run_one(name, program, build, seconds, seed):
     grown = os.path.join(build, "corpus", name)
     crashes = os.path.join(build, "crashes", "")
     os.makedirs(grown, exist_ok=True)
     os.makedirs(crashes, exist_ok=True)
     kept = os.path.join(ROOT, "tests/fuzz/corpus", name.removeprefix("fuzz_"))
     command = [program, f"-max_total_time={seconds}", f"-artifact_prefix={crashes}", "-timeout=10",
-               "-rss_limit_mb=2048", "-print_final_stats=1", grown] + ([kept] if os.path.isdir(kept) else [])
+               "-rss_limit_mb=2048", "-print_final_stats=1", f"-seed={seed}", grown] + ([kept] if os.path.isdir(kept) else [])
     status, output = run_bounded(command, seconds + 60)
     runs = next((l.split()[-1] for l in output if "number_of_executed_units" in l), "?")
     if status == 0:
@@ -42,6 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True)
     parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0, help="of the mutations; the same one, the same inputs (default: any)")
     parser.add_argument("targets", nargs="*")
     args = parser.parse_args()
     known = targets(args.build)
@@ -53,7 +54,7 @@ def main():
     relative = [os.path.relpath(known[t], os.path.abspath(args.build)) for t in chosen]
     subprocess.run(["ninja", "-C", args.build] + relative, check=True)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # one a processor
-        results = list(pool.map(lambda t: run_one(t, known[t], args.build, args.seconds), chosen))
+        results = list(pool.map(lambda t: run_one(t, known[t], args.build, args.seconds, args.seed), chosen))
     sys.exit(0 if all(results) else 1)
 
 

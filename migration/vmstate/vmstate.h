@@ -101,7 +101,7 @@ struct VMState {
 /// Writes `object` (fields, then the subsections that are needed, each framed as the stream format says).
 void vmstate_save(const VMState& vms, void* object, StateWriter& out);
 /// Reads what vmstate_save() wrote with `version`. On failure `object` may be half-loaded: the caller
-/// discards the machine.
+/// discards the machine, or resets the device before anything else touches it.
 Result<> vmstate_load(const VMState& vms, void* object, StateReader& in, int version);
 
 // --- descriptions, typed

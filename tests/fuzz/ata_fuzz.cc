@@ -157,7 +157,7 @@ class Board {
   void fill() {
     for (int i = u8() * 16; i > 0; --i) io_space().store(0x1f0, 0x01234567, 4);
   }
-  /// A good stream loads; one with a byte changed loads or is refused.
+  /// A good stream loads; one with a byte changed loads or is refused, and the device starts afresh.
   void save_and_load() {
     spin();
     if (!hd_->is_quiet()) return;
@@ -168,7 +168,8 @@ class Board {
     const uint8_t change = u8();
     bytes[at % bytes.size()] ^= change;
     StateReader reader(bytes);
-    std::ignore = vmstate_load(*ide_->vmstate(), ide_->vmstate_object(), reader, ide_->vmstate()->version);
+    if (!vmstate_load(*ide_->vmstate(), ide_->vmstate_object(), reader, ide_->vmstate()->version))
+      ide_->reset();
   }
 
   const uint8_t* next_ = nullptr;

@@ -155,7 +155,7 @@ class Board {
         return must(blk.change_media_cb(true));
     }
   }
-  /// A good stream loads; one with a byte changed loads or is refused.
+  /// A good stream loads; one with a byte changed loads or is refused, and the device starts afresh.
   void save_and_load() {
     spin();
     if (!cd_->is_quiet()) return;
@@ -166,7 +166,8 @@ class Board {
     const uint8_t change = u8();
     bytes[at % bytes.size()] ^= change;
     StateReader reader(bytes);
-    std::ignore = vmstate_load(*ide_->vmstate(), ide_->vmstate_object(), reader, ide_->vmstate()->version);
+    if (!vmstate_load(*ide_->vmstate(), ide_->vmstate_object(), reader, ide_->vmstate()->version))
+      ide_->reset();
   }
 
   const uint8_t* next_ = nullptr;

@@ -77,7 +77,7 @@ class IsaGuest {
   void pass(uint16_t units) {
     clock.step_to(clock.now_ns() + (int64_t{1} << (units >> 11)) + (units & 0x7ff), *loop);
   }
-  /// A good stream loads; one with a byte changed loads or is refused.
+  /// A good stream loads; one with a byte changed loads or is refused, and the device starts afresh.
   void save_and_load(Device& device) {
     StateWriter writer;
     vmstate_save(*device.vmstate(), device.vmstate_object(), writer);
@@ -86,7 +86,8 @@ class IsaGuest {
     const uint16_t at = input.u16();
     bytes[at % bytes.size()] ^= input.u8();
     StateReader reader(bytes);
-    std::ignore = vmstate_load(*device.vmstate(), device.vmstate_object(), reader, device.vmstate()->version);
+    if (!vmstate_load(*device.vmstate(), device.vmstate_object(), reader, device.vmstate()->version))
+      device.reset();
   }
 
   VirtualClock clock;  // outlives the loop, which knows it

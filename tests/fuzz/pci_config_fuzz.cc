@@ -13,6 +13,8 @@ class PciGuest {
  public:
   PciGuest() {
     loop_->make_current();
+    clock_.set_manual();
+    clock_.start();
     host_->pci_memory = pci_memory_.get();
     host_->io = &system_io();
     add(host_, nullptr, -1);
@@ -22,6 +24,7 @@ class PciGuest {
     system_memory().add_subregion(0, *pci_memory_, -1);
     add(bridge_, &host_->pci(), pci::devfn(0, 0));
     add(ide_, &host_->pci(), pci::devfn(1, 1));
+    watchdog_->connect(*loop_, clock_, nullptr);
     add(watchdog_, &host_->pci(), pci::devfn(2, 0));
   }
   ~PciGuest() {
@@ -67,6 +70,7 @@ class PciGuest {
     if constexpr (requires { device->set_devfn(devfn); }) device->set_devfn(devfn);
     if (!add_device(device, bus, *machine_, "device[*]")) abort();
   }
+  VirtualClock clock_;  // outlives the loop, which knows it
   std::unique_ptr<AioContext> loop_ = std::move(AioContext::create("fuzz")).value();
   std::shared_ptr<RamBlock> ram_ = std::move(RamBlock::create("pc.ram", 1 << 20)).value();
   std::unique_ptr<MemoryRegion> ram_region_ = MemoryRegion::ram("ram", ram_);

@@ -1,4 +1,8 @@
-"""Runs test programs with bounded time in their own process groups and adds their results up."""
+"""Runs test programs with bounded time in their own process groups and adds their results up.
+
+The programs of a tier run side by side, one a processor; what one prints stays together.
+"""
+import concurrent.futures
 import glob
 import json
 import os
@@ -11,6 +15,7 @@ import threading
 import time
 
 _LINE = re.compile(r"(PASS|FAIL|SKIP) ([^:\s][^:]*)(?:: (.*))?$")
+_running = set()  # processes that run_bounded() waits for
 
 
 class Totals:
@@ -21,6 +26,7 @@ class Totals:
         self.counts = {"PASS": 0, "FAIL": 0, "SKIP": 0}
         self.failures, self.skips = [], []
         self.tier, self._before, self._start = "", {}, 0.0
+        self.lock = threading.Lock()  # held while the lines of one program are added
 
     def begin(self, tier):
         self.tier, self._before, self._start = tier, dict(self.counts), time.monotonic()
@@ -60,6 +66,7 @@ def run_bounded(command, limit, env=None, on_line=None):
     """
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                start_new_session=True, env=dict(os.environ, **(env or {})))
+    _running.add(process)
     output = []
 
     def read():
@@ -83,6 +90,7 @@ def run_bounded(command, limit, env=None, on_line=None):
     finally:
         _signal_group(process, signal.SIGKILL)
         process.wait()
+        _running.discard(process)
     reader.join(10)
     return status, output
 
@@ -92,6 +100,21 @@ def _signal_group(process, number):
         os.killpg(process.pid, number)
     except ProcessLookupError:
         pass
+
+
+def _side_by_side(function, items):
+    """function(item) of each, one a processor at a time. When this is interrupted, so is what runs."""
+    executor = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
+    futures = [executor.submit(function, item) for item in items]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+        for process in list(_running):
+            _signal_group(process, signal.SIGTERM)
+        executor.shutdown()
 
 
 def _ending(status, limit):
@@ -134,28 +157,26 @@ def run_scripts(totals, folder, env, filters, limit):
     if not scripts:
         print(f"# {folder}: no *_test.py there", flush=True)
         return
-    for script in scripts:
-        if filters and not any(f in script for f in filters):
-            continue
-        name = os.path.splitext(os.path.basename(script))[0].removesuffix("_test")
-        start = time.monotonic()
-        failed = totals.counts["FAIL"]
-        seen = []
+    chosen = [s for s in scripts if not filters or any(f in s for f in filters)]
+    _side_by_side(lambda script: _run_script(totals, script, env, limit), chosen)
 
-        def on_line(line):
-            match = _LINE.match(line)
-            if match:
-                seen.append(match[1])
-                totals.add(match[1], match[2], match[3] or "")
 
-        status, output = run_bounded([sys.executable, script], limit, env, on_line)
-        if status != 0 and totals.counts["FAIL"] == failed:
+def _run_script(totals, script, env, limit):
+    name = os.path.splitext(os.path.basename(script))[0].removesuffix("_test")
+    start = time.monotonic()
+    status, output = run_bounded([sys.executable, script], limit, env)
+    results = [m for m in map(_LINE.match, output) if m]
+    with totals.lock:
+        for match in results:
+            totals.add(match[1], match[2], match[3] or "")
+        failed = any(m[1] == "FAIL" for m in results)
+        if status != 0 and not failed:
             totals.fail(name, _ending(status, limit))
-        elif not seen:
+        elif not results:
             totals.fail(name, "printed no result line")
-        if totals.counts["FAIL"] > failed:
+        if failed or status != 0:
             _tail([line for line in output if not _LINE.match(line)])
-        print(f"# {script}: {len(seen)} results, {time.monotonic() - start:.1f} s", flush=True)
+        print(f"# {script}: {len(results)} results, {time.monotonic() - start:.1f} s", flush=True)
 
 
 def _meson_tests(build):
@@ -171,33 +192,30 @@ def run_gtests(totals, build, filters, limit):
     tests = _meson_tests(build)
     if not tests:
         totals.skip("unit", "the build has no tests")
-    for test in tests:
-        if filters and not any(f in test["name"] for f in filters):
-            continue
-        if "/tests/unit/" in test["cmd"][0]:
-            _run_gtest(totals, test, limit)
-        else:
-            env = {k: v for k, v in test["env"].items()} if isinstance(test["env"], dict) else {}
-            run_command(totals, test["name"], test["cmd"], limit, env, lines=False)
+    chosen = [t for t in tests if not filters or any(f in t["name"] for f in filters)]
+    _side_by_side(lambda test: _run_meson_test(totals, test, limit), chosen)
 
 
-def _run_gtest(totals, test, limit):
+def _run_meson_test(totals, test, limit):
     start = time.monotonic()
+    env = dict(test["env"]) if isinstance(test["env"], dict) else {}
+    gtest = "/tests/unit/" in test["cmd"][0]
     with tempfile.TemporaryDirectory(prefix="rhea-gtest-") as folder:
         report = os.path.join(folder, "report.json")
-        env = dict(test["env"]) if isinstance(test["env"], dict) else {}
-        status, output = run_bounded(test["cmd"] + [f"--gtest_output=json:{report}"], limit, env)
-        cases = _read_report(report, _skip_reasons(output))
-    failed = totals.counts["FAIL"]
-    for name, word, reason in cases:
-        totals.add(word, f"{test['name']}:{name}".replace(":", "."), reason)
-    if status != 0 and totals.counts["FAIL"] == failed:
-        totals.fail(test["name"], _ending(status, limit))
-    elif not cases:
-        totals.fail(test["name"], "no case ran")
-    if totals.counts["FAIL"] > failed:
-        _tail([line for line in output if "[       OK" not in line and "[ RUN " not in line], 40)
-    elif not totals.verbose:
+        status, output = run_bounded(test["cmd"] + ([f"--gtest_output=json:{report}"] if gtest else []), limit, env)
+        cases = _read_report(report, _skip_reasons(output)) if gtest else []
+    if not gtest and status == 0:
+        cases = [("", "PASS", "")]
+    with totals.lock:
+        for name, word, reason in cases:
+            totals.add(word, f"{test['name']}:{name}".replace(":", ".") if name else test["name"], reason)
+        failed = any(word == "FAIL" for _, word, _ in cases)
+        if status != 0 and not failed:
+            totals.fail(test["name"], _ending(status, limit))
+        elif not cases:
+            totals.fail(test["name"], "no case ran")
+        if failed or status != 0 or not cases:
+            _tail([line for line in output if "[       OK" not in line and "[ RUN " not in line], 40)
         print(f"# {test['name']}: {len(cases)} cases, {time.monotonic() - start:.1f} s", flush=True)
 
 
