@@ -11,7 +11,7 @@
 
 #include "chardev/backends.h"
 #include "chardev/fd_chardev.h"
-#include "chardev/socket_address.h"
+#include "chardev/socket_options.h"
 #include "chardev/telnet.h"
 #include "util/log.h"
 
@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kMaxPassedFds = 16;
 
 struct SocketOptions {
-  SocketAddress address;
+  SocketEndpoint address;
   bool server = false;
   bool wait = false;
   bool nodelay = false;
@@ -77,7 +77,7 @@ class SocketChardev final : public FdChardev {
   std::vector<UniqueFd> take_fds() override { return std::exchange(fds_, {}); }
 
   const SocketOptions options_;
-  SocketAddress address_;  ///< a listener's own, else where to connect
+  SocketEndpoint address_;  ///< a listener's own, else where to connect
   UniqueFd listener_;
   std::unique_ptr<FdWatch> listener_watch_;
   UniqueFd connecting_;
@@ -94,7 +94,7 @@ class SocketChardev final : public FdChardev {
 
 SocketChardev::~SocketChardev() {
   const auto& a = options_.address;  // a listener handed over leaves its path alone
-  if (listener_ && a.kind == SocketAddress::Kind::kUnix && !a.abstract) ::unlink(a.path.c_str());
+  if (listener_ && a.kind == SocketEndpoint::Kind::kUnix && !a.abstract) ::unlink(a.path.c_str());
 }
 
 Result<> SocketChardev::open(UniqueFd connected) {
@@ -303,7 +303,7 @@ Result<> check_descriptor(int fd) {
 
 Result<SocketOptions> take_socket_options(CharOptions& options) {
   SocketOptions s;
-  s.address = TRY(SocketAddress::take(options));
+  s.address = TRY(take_socket_address(options));
   s.server = TRY(options.take_bool("server", false));
   const bool wait_given = options.has("wait");
   s.wait = TRY(options.take_bool("wait", s.server));
@@ -323,7 +323,7 @@ Result<SocketOptions> take_socket_options(CharOptions& options) {
     return fail(EINVAL, "keep-alive option is not supported for passive sockets");
   if (!s.server && wait_given)
     return fail(EINVAL, "'wait' option is incompatible with socket in client connect mode");
-  if (s.address.kind != SocketAddress::Kind::kFd) return s;
+  if (s.address.kind != SocketEndpoint::Kind::kFd) return s;
   if (s.reconnect_ns != 0) return fail(EINVAL, "'reconnect' option is incompatible with 'fd'");
   TRY(check_descriptor(s.address.fd));
   return s;

@@ -2,7 +2,7 @@
 #include <array>
 
 #include "chardev/backends.h"
-#include "chardev/socket_address.h"
+#include "chardev/socket_options.h"
 
 namespace rhea {
 
@@ -55,7 +55,7 @@ class UdpChardev final : public Chardev {
 
 ChardevResult create_udp(ChardevRequest& request) {
   CharOptions& options = request.options;
-  SocketAddress remote{.kind = SocketAddress::Kind::kInet}, local{.kind = SocketAddress::Kind::kInet};
+  SocketEndpoint remote{.kind = SocketEndpoint::Kind::kInet}, local{.kind = SocketEndpoint::Kind::kInet};
   remote.host = options.take("host");
   if (remote.host.empty()) remote.host = "localhost";
   remote.port = options.take("port");
@@ -63,7 +63,7 @@ ChardevResult create_udp(ChardevRequest& request) {
   const bool bound = options.has("localaddr") || options.has("localport");
   local.host = options.take("localaddr");
   local.port = options.take("localport", "0");
-  TRY(remote.take_families(options));
+  TRY(take_socket_families(options, remote));
   TRY(options.check_all_taken());
   UniqueFd fd = TRY(socket_datagram(remote, bound ? &local : nullptr));
   return std::make_unique<UdpChardev>(request, std::move(fd));

@@ -1,7 +1,7 @@
 // QMP commands that make, change and remove character devices.
 #include "chardev/char_options.h"
 #include "chardev/chardev_set.h"
-#include "chardev/socket_address.h"
+#include "chardev/socket_options.h"
 #include "qapi/monitor_session.h"
 #include "qapi/qapi_commands_char.h"
 #include "util/thread_pool.h"
@@ -84,18 +84,18 @@ Result<Request> make_request(QmpContext& ctx, const ChardevBackend& backend) {
 }
 
 /// Where a socket has to connect before it is made: connecting may take long.
-Result<std::optional<SocketAddress>> client_address(const CharOptions& options) {
+Result<std::optional<SocketEndpoint>> client_address(const CharOptions& options) {
   CharOptions look = options;
   if (look.backend() != "socket" || TRY(look.take_bool("server", false))) return std::nullopt;
   if (TRY(look.take_number("reconnect", 0)) != 0) return std::nullopt;
   if (look.has("wait")) return std::nullopt;  // an error of which creation tells
-  SocketAddress address = TRY(SocketAddress::take(look));
-  if (address.kind == SocketAddress::Kind::kFd) return std::nullopt;
+  SocketEndpoint address = TRY(take_socket_address(look));
+  if (address.kind == SocketEndpoint::Kind::kFd) return std::nullopt;
   return address;
 }
 
 CoResult<UniqueFd> co_connect(const CharOptions& options) {
-  const std::optional<SocketAddress> address = co_await or_return(client_address(options));
+  const std::optional<SocketEndpoint> address = co_await or_return(client_address(options));
   if (!address) co_return UniqueFd();
   auto work = [&] { return socket_connect(*address); };
   co_return co_await thread_pool().co_run(work);

@@ -21,16 +21,16 @@ Result<unsigned> number(std::string_view text) {
   return value;
 }
 
-Result<> parse_place(std::string_view text, std::string_view to, SocketAddress& address) {
+Result<> parse_place(std::string_view text, std::string_view to, SocketEndpoint& address) {
   if (text.starts_with("unix:")) {
-    address.kind = SocketAddress::Kind::kUnix;
+    address.kind = SocketEndpoint::Kind::kUnix;
     address.path = text.substr(5);
     if (address.path.empty()) return fail(EINVAL, "UNIX socket path is missing");
     return {};
   }
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return fail(EINVAL, "no vnc port specified");
-  address.kind = SocketAddress::Kind::kInet;
+  address.kind = SocketEndpoint::Kind::kInet;
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   address.host = host;

@@ -97,7 +97,7 @@ VncServer::~VncServer() {
   if (console_ != nullptr) console_->remove_viewer(*this);
   listening_.reset();
   engine_.reset();
-  if (options_.address.kind == SocketAddress::Kind::kUnix && listener_)
+  if (options_.address.kind == SocketEndpoint::Kind::kUnix && listener_)
     ::unlink(options_.address.path.c_str());
 }
 

@@ -9,19 +9,19 @@
 #include <string_view>
 #include <vector>
 
-#include "chardev/socket_address.h"
 #include "qapi/qapi_types_ui.h"
 #include "ui/console.h"
 #include "ui/vnc/engine.h"
 #include "util/aio_context.h"
 #include "util/result.h"
+#include "util/socket_address.h"
 
 namespace rhea {
 
 /// What -vnc says.
 struct VncOptions {
   std::string id = "default";
-  SocketAddress address;
+  SocketEndpoint address;
   bool password = false;
   VncShare share = VncShare::kAllowExclusive;
   uint32_t max_clients = 32;

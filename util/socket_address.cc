@@ -1,27 +1,34 @@
-#include "chardev/socket_address.h"
+#include "util/socket_address.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <functional>
+#include <vector>
 
-#include "chardev/fd_chardev.h"
 #include "util/str.h"
 
 namespace rhea {
 
 namespace {
 
+void set_nonblocking_socket(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
 struct UnixName {
   sockaddr_un address{};
   socklen_t length = 0;
 };
 
-Result<UnixName> unix_name(const SocketAddress& a) {
+Result<UnixName> unix_name(const SocketEndpoint& a) {
   UnixName n;
   n.address.sun_family = AF_UNIX;
   constexpr size_t kRoom = sizeof n.address.sun_path;
@@ -36,7 +43,7 @@ Result<UnixName> unix_name(const SocketAddress& a) {
 
 using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
-Result<AddressList> resolve(const SocketAddress& a, bool server, int type = SOCK_STREAM) {
+Result<AddressList> resolve(const SocketEndpoint& a, bool server, int type = SOCK_STREAM) {
   addrinfo hints{};
   hints.ai_flags = (server ? AI_PASSIVE : 0) | (a.numeric ? AI_NUMERICHOST | AI_NUMERICSERV : 0);
   hints.ai_family = a.ipv4 && a.ipv6 ? AF_UNSPEC : a.ipv6 ? AF_INET6 : AF_INET;
@@ -49,7 +56,7 @@ Result<AddressList> resolve(const SocketAddress& a, bool server, int type = SOCK
 }
 
 /// Calls `use(address)` with each address of the name until one gives a socket.
-Result<UniqueFd> first_that_works(const SocketAddress& a, bool server,
+Result<UniqueFd> first_that_works(const SocketEndpoint& a, bool server,
                                   const std::function<UniqueFd(const addrinfo&)>& use) {
   AddressList list = TRY(resolve(a, server));
   int error = EADDRNOTAVAIL;
@@ -62,12 +69,12 @@ Result<UniqueFd> first_that_works(const SocketAddress& a, bool server,
   return fail_errno(error, "Failed to connect to '", a.host, ":", a.port, "'");
 }
 
-int protocol_of(const SocketAddress& a) {
+int protocol_of(const SocketEndpoint& a) {
   return a.mptcp ? IPPROTO_MPTCP : 0;
 }
 
 /// A client's options; a socket that is none stays none.
-void set_client_options(const UniqueFd& fd, const SocketAddress& a) {
+void set_client_options(const UniqueFd& fd, const SocketEndpoint& a) {
   const int on = 1;
   if (fd && a.keep_alive) setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
@@ -87,7 +94,7 @@ void set_port(sockaddr* address, uint16_t port) {
     reinterpret_cast<sockaddr_in*>(address)->sin_port = htons(port);
 }
 
-UniqueFd listen_inet(const addrinfo& at, const SocketAddress& a) {
+UniqueFd listen_inet(const addrinfo& at, const SocketEndpoint& a, int backlog) {
   uint64_t first = 0;
   const bool range = a.last_port != 0 && parse_u64(a.port, first) && first <= a.last_port;
   sockaddr_storage address{};
@@ -100,13 +107,13 @@ UniqueFd listen_inet(const addrinfo& at, const SocketAddress& a) {
     setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (at.ai_family == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (range) set_port(generic, static_cast<uint16_t>(port));
-    if (bind(fd.get(), generic, at.ai_addrlen) == 0 && listen(fd.get(), 1) == 0) return fd;
+    if (bind(fd.get(), generic, at.ai_addrlen) == 0 && listen(fd.get(), backlog) == 0) return fd;
     if (errno != EADDRINUSE || port == a.last_port || !range) return failed(std::move(fd));
   }
   return {};
 }
 
-Result<UniqueFd> listen_unix(const SocketAddress& a) {
+Result<UniqueFd> listen_unix(const SocketEndpoint& a, int backlog) {
   const UnixName name = TRY(unix_name(a));
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno(errno, "Failed to create Unix socket");
@@ -114,7 +121,7 @@ Result<UniqueFd> listen_unix(const SocketAddress& a) {
     return fail_errno(errno, "Failed to unlink socket ", a.path);
   const auto* generic = reinterpret_cast<const sockaddr*>(&name.address);
   if (bind(fd.get(), generic, name.length) < 0) return fail_errno(errno, "Failed to bind socket to ", a.path);
-  if (listen(fd.get(), 1) < 0) return fail_errno(errno, "Failed to listen on socket");
+  if (listen(fd.get(), backlog) < 0) return fail_errno(errno, "Failed to listen on socket");
   return fd;
 }
 
@@ -142,52 +149,89 @@ std::string unix_text(const sockaddr_storage& address, socklen_t length, std::st
 
 }  // namespace
 
-Result<SocketAddress> SocketAddress::take(CharOptions& options) {
-  SocketAddress a;
-  if (options.has("path") + options.has("host") + options.has("fd") > 1)
-    return fail(EINVAL, "None or one of 'path', 'fd' or 'host' option required.");
-  if (options.has("path")) {
-    a.path = options.take("path");
-    a.abstract = TRY(options.take_bool("abstract", false));
-    a.tight = TRY(options.take_bool("tight", true));
-    return a;
+namespace {
+/// Takes the members of a SocketAddress one by one.
+class AddressMembers {
+ public:
+  AddressMembers(const Json& json, std::string_view what) : json_(json), what_(what) {}
+  Result<std::string> text(std::string_view key, bool required) {
+    const Json* v = look(key);
+    if (v == nullptr) {
+      if (required) return fail(EINVAL, "Parameter '", what_, key, "' is missing");
+      return std::string();
+    }
+    if (!v->is_string())
+      return fail(EINVAL, "Invalid parameter type for '", what_, key, "', expected: string");
+    return v->as_string();
   }
-  if (options.has("fd")) {
+  Result<bool> flag(std::string_view key, bool fallback) {
+    const Json* v = look(key);
+    if (v == nullptr) return fallback;
+    if (v->is_bool()) return v->as_bool();
+    if (v->is_string() && v->as_string() == "on") return true;
+    if (v->is_string() && v->as_string() == "off") return false;
+    return fail(EINVAL, "Invalid parameter type for '", what_, key, "', expected: boolean");
+  }
+  Result<uint16_t> port(std::string_view key) {
+    const Json* v = look(key);
+    if (v == nullptr) return uint16_t{0};
+    uint64_t n = v->is_uint() ? v->as_uint() : UINT64_MAX;
+    if ((v->is_string() && !parse_u64(v->as_string(), n)) || n > UINT16_MAX)
+      return fail(EINVAL, "Parameter '", what_, key, "' expects uint16_t");
+    return static_cast<uint16_t>(n);
+  }
+  bool has(std::string_view key) const { return json_.find(key) != nullptr; }
+  Result<> check_all_taken() const {
+    for (const auto& [key, value] : json_.as_object())
+      if (std::find(taken_.begin(), taken_.end(), key) == taken_.end())
+        return fail(EINVAL, "Parameter '", what_, key, "' is unexpected");
+    return {};
+  }
+
+ private:
+  const Json* look(std::string_view key) {
+    taken_.emplace_back(key);
+    return json_.find(key);
+  }
+  const Json& json_;
+  std::string_view what_;
+  std::vector<std::string> taken_;
+};
+}  // namespace
+
+Result<SocketEndpoint> SocketEndpoint::from_json(const Json& json, std::string_view what) {
+  AddressMembers m(json, what);
+  SocketEndpoint a;
+  const std::string type = TRY(m.text("type", true));
+  if (type == "unix") {
+    a.path = TRY(m.text("path", true));
+    a.abstract = TRY(m.flag("abstract", false));
+    a.tight = TRY(m.flag("tight", true));
+  } else if (type == "inet") {
+    a.kind = Kind::kInet;
+    a.host = TRY(m.text("host", true));
+    a.port = TRY(m.text("port", true));
+    a.last_port = TRY(m.port("to"));
+    a.numeric = TRY(m.flag("numeric", false));
+    a.keep_alive = TRY(m.flag("keep-alive", false));
+    a.mptcp = TRY(m.flag("mptcp", false));
+    const bool v4_given = m.has("ipv4"), v6_given = m.has("ipv6");
+    a.ipv4 = TRY(m.flag("ipv4", true));
+    a.ipv6 = TRY(m.flag("ipv6", true));
+    if (!a.ipv4 && !a.ipv6) return fail(EINVAL, "Cannot disable IPv4 and IPv6 at same time");
+    if (v4_given && a.ipv4 && !v6_given) a.ipv6 = false;  // one asked for by name leaves the other out
+    if (v6_given && a.ipv6 && !v4_given) a.ipv4 = false;
+  } else if (type == "fd") {
     a.kind = Kind::kFd;
-    uint64_t number;
-    const std::string text = options.take("fd");
-    if (!parse_u64(text, number) || number > INT32_MAX)
-      return fail(EINVAL, "Unable to parse FD number ", text);
-    a.fd = static_cast<int>(number);
-    return a;
+    a.path = TRY(m.text("str", true));
+  } else {
+    return fail(EINVAL, "Parameter '", what, "type' does not accept value '", type, "'");
   }
-  if (!options.has("host")) return fail(EINVAL, "chardev: socket: no path, host or fd given");
-  a.kind = Kind::kInet;
-  a.host = options.take("host");
-  if (!options.has("port")) return fail(EINVAL, "chardev: socket: no port given");
-  a.port = options.take("port");
-  const uint64_t to = TRY(options.take_number("to", 0));
-  if (to > UINT16_MAX) return fail(EINVAL, "Parameter 'to' expects a port number");
-  a.last_port = static_cast<uint16_t>(to);
-  a.numeric = TRY(options.take_bool("numeric", false));
-  a.keep_alive = TRY(options.take_bool("keep-alive", false));
-  a.mptcp = TRY(options.take_bool("mptcp", false));
-  TRY(a.take_families(options));
+  TRY(m.check_all_taken());
   return a;
 }
 
-Result<> SocketAddress::take_families(CharOptions& options) {
-  const bool v4_given = options.has("ipv4"), v6_given = options.has("ipv6");
-  ipv4 = TRY(options.take_bool("ipv4", true));
-  ipv6 = TRY(options.take_bool("ipv6", true));
-  if (!ipv4 && !ipv6) return fail(EINVAL, "Cannot disable IPv4 and IPv6 at same time");
-  // One asked for by name leaves the other out.
-  if (v4_given && ipv4 && !v6_given) ipv6 = false;
-  if (v6_given && ipv6 && !v4_given) ipv4 = false;
-  return {};
-}
-
-Json SocketAddress::to_json() const {
+Json SocketEndpoint::to_json() const {
   switch (kind) {
     case Kind::kUnix: {
       Json json = Json::object({{"path", path}, {"type", "unix"}});
@@ -208,7 +252,7 @@ Json SocketAddress::to_json() const {
   return {};
 }
 
-void SocketAddress::set_from_listener(int listener) {
+void SocketEndpoint::set_from_listener(int listener) {
   sockaddr_storage local{};
   socklen_t length = sizeof local;
   if (getsockname(listener, reinterpret_cast<sockaddr*>(&local), &length) < 0) return;
@@ -233,7 +277,7 @@ void SocketAddress::set_from_listener(int listener) {
   port = port_text;
 }
 
-std::string SocketAddress::text(std::string_view protocol) const {
+std::string SocketEndpoint::text(std::string_view protocol) const {
   switch (kind) {
     case Kind::kUnix:
       return str_cat("unix:", path,
@@ -247,16 +291,16 @@ std::string SocketAddress::text(std::string_view protocol) const {
   return {};
 }
 
-Result<UniqueFd> socket_listen(const SocketAddress& a) {
-  if (a.kind == SocketAddress::Kind::kInet)
-    return first_that_works(a, true, [&](const addrinfo& at) { return listen_inet(at, a); });
-  if (a.kind == SocketAddress::Kind::kUnix) return listen_unix(a);
-  if (listen(a.fd, 1) < 0) return fail_errno(errno, "Failed to listen on fd ", a.fd);
-  set_nonblocking(a.fd);
+Result<UniqueFd> socket_listen(const SocketEndpoint& a, int backlog) {
+  if (a.kind == SocketEndpoint::Kind::kInet)
+    return first_that_works(a, true, [&](const addrinfo& at) { return listen_inet(at, a, backlog); });
+  if (a.kind == SocketEndpoint::Kind::kUnix) return listen_unix(a, backlog);
+  if (listen(a.fd, backlog) < 0) return fail_errno(errno, "Failed to listen on fd ", a.fd);
+  set_nonblocking_socket(a.fd);
   return UniqueFd(a.fd);
 }
 
-Result<UniqueFd> socket_begin_connect(const SocketAddress& a, bool* pending) {
+Result<UniqueFd> socket_begin_connect(const SocketEndpoint& a, bool* pending) {
   const auto begin = [&](int family, const sockaddr* to, socklen_t length) {
     UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_of(a)));
     set_client_options(fd, a);
@@ -264,29 +308,29 @@ Result<UniqueFd> socket_begin_connect(const SocketAddress& a, bool* pending) {
     if (!fd || (*pending && errno != EINPROGRESS)) return failed(std::move(fd));
     return fd;
   };
-  if (a.kind == SocketAddress::Kind::kInet)
+  if (a.kind == SocketEndpoint::Kind::kInet)
     return first_that_works(
         a, false, [&](const addrinfo& at) { return begin(at.ai_family, at.ai_addr, at.ai_addrlen); });
-  if (a.kind == SocketAddress::Kind::kFd) return fail(EINVAL, "a descriptor cannot be connected");
+  if (a.kind == SocketEndpoint::Kind::kFd) return fail(EINVAL, "a descriptor cannot be connected");
   const UnixName name = TRY(unix_name(a));
   UniqueFd fd = begin(AF_UNIX, reinterpret_cast<const sockaddr*>(&name.address), name.length);
   if (!fd) return fail_errno(errno, "Failed to connect to '", a.path, "'");
   return fd;
 }
 
-Result<UniqueFd> socket_connect(const SocketAddress& a) {
-  if (a.kind == SocketAddress::Kind::kFd) {
-    set_nonblocking(a.fd);
+Result<UniqueFd> socket_connect(const SocketEndpoint& a) {
+  if (a.kind == SocketEndpoint::Kind::kFd) {
+    set_nonblocking_socket(a.fd);
     return UniqueFd(a.fd);
   }
   const auto blocking = [&a](int family, const sockaddr* to, socklen_t length) {
     UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, protocol_of(a)));
     set_client_options(fd, a);
     if (!fd || connect(fd.get(), to, length) < 0) return failed(std::move(fd));
-    set_nonblocking(fd.get());
+    set_nonblocking_socket(fd.get());
     return fd;
   };
-  if (a.kind == SocketAddress::Kind::kInet)
+  if (a.kind == SocketEndpoint::Kind::kInet)
     return first_that_works(
         a, false, [&](const addrinfo& at) { return blocking(at.ai_family, at.ai_addr, at.ai_addrlen); });
   const UnixName name = TRY(unix_name(a));
@@ -295,14 +339,14 @@ Result<UniqueFd> socket_connect(const SocketAddress& a) {
   return fd;
 }
 
-Result<UniqueFd> socket_datagram(const SocketAddress& remote, const SocketAddress* local) {
+Result<UniqueFd> socket_datagram(const SocketEndpoint& remote, const SocketEndpoint* local) {
   AddressList to = TRY(resolve(remote, false, SOCK_DGRAM));
   UniqueFd fd(::socket(to->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno(errno, "Failed to create socket family ", to->ai_family);
   const int on = 1;
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (local != nullptr) {
-    SocketAddress from_address = *local;
+    SocketEndpoint from_address = *local;
     from_address.ipv4 = to->ai_family == AF_INET;
     from_address.ipv6 = to->ai_family == AF_INET6;
     AddressList from = TRY(resolve(from_address, true, SOCK_DGRAM));

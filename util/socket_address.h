@@ -4,9 +4,7 @@
 #include <sys/socket.h>
 
 #include <string>
-#include <vector>
 
-#include "chardev/char_options.h"
 #include "util/json.h"
 #include "util/result.h"
 #include "util/unique_fd.h"
@@ -14,7 +12,7 @@
 namespace rhea {
 
 /// A unix path, an abstract name, a host and port, or a descriptor that was handed over.
-struct SocketAddress {
+struct SocketEndpoint {
   enum class Kind { kUnix, kInet, kFd };
   Kind kind = Kind::kUnix;
   std::string path;  ///< or the abstract name
@@ -28,11 +26,9 @@ struct SocketAddress {
   bool mptcp = false;
   int fd = -1;
 
-  /// Takes path=, host= or fd= and what belongs to it. "None or one of 'path', 'fd' or 'host' option
-  /// required."
-  static Result<SocketAddress> take(CharOptions& options);
-  /// Takes ipv4= and ipv6=.
-  Result<> take_families(CharOptions& options);
+  /// From what QMP or options say: {"type": "unix", "path": …}; values typed or strings. `what` is told of an
+  /// error's place. A descriptor is not looked up: its "str" comes back as `path`.
+  static Result<SocketEndpoint> from_json(const Json& json, std::string_view what);
   /// "unix:/x", "tcp:localhost:4444", "fd:7".
   std::string text(std::string_view protocol = "tcp") const;
   /// As QMP shows a SocketAddress.
@@ -42,15 +38,15 @@ struct SocketAddress {
 };
 
 /// A listening socket, not blocking. A path that is there already is replaced. A descriptor handed over is
-/// the result's owner's from then on; not if this fails.
-Result<UniqueFd> socket_listen(const SocketAddress& address);
+/// the result's owner's from then on; not if this fails. `backlog`: how many clients wait in the kernel.
+Result<UniqueFd> socket_listen(const SocketEndpoint& address, int backlog = 1);
 /// A connected socket; blocks.
-Result<UniqueFd> socket_connect(const SocketAddress& address);
+Result<UniqueFd> socket_connect(const SocketEndpoint& address);
 /// A socket whose connecting has begun, not blocking; `pending` tells that its end shows as EPOLLOUT.
-Result<UniqueFd> socket_begin_connect(const SocketAddress& address, bool* pending);
+Result<UniqueFd> socket_begin_connect(const SocketEndpoint& address, bool* pending);
 
 /// A datagram socket connected to `remote` and bound to `local`, if given; not blocking.
-Result<UniqueFd> socket_datagram(const SocketAddress& remote, const SocketAddress* local);
+Result<UniqueFd> socket_datagram(const SocketEndpoint& remote, const SocketEndpoint* local);
 
 /// "unix:PATH[,server=on]" or "tcp:LOCAL[,server=on] <-> PEER" of a connected socket.
 std::string connected_socket_text(int fd, bool server, std::string_view protocol = "tcp");
