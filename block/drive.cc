@@ -31,6 +31,7 @@ struct DriveSet::Request {
   bool is_cdrom = false;
   bool read_only = false;
   bool snapshot = false;
+  bool copy_on_read = false;
   bool writeback = true;
   std::string file;
   int bus = 0, unit = -1;
@@ -106,9 +107,10 @@ Result<> DriveSet::Request::take_access() {
     options.erase("readonly");
   }
   read_only = TRY(own_bool("read-only")).value_or(false) || is_cdrom;
-  if (TRY(own_bool("copy-on-read")).value_or(false)) {
-    if (!read_only) return fail(ENOTSUP, "copy-on-read is not supported");
+  copy_on_read = TRY(own_bool("copy-on-read")).value_or(false);
+  if (copy_on_read && read_only) {
     warn_report("disabling copy-on-read on read-only drive");
+    copy_on_read = false;
   }
   snapshot = TRY(own_bool("snapshot")).value_or(false) && !read_only;
   if (options.has_below("throttling")) return fail(ENOTSUP, "I/O throttling is not supported");
@@ -213,6 +215,7 @@ CoResult<DriveInfo*> DriveSet::co_add(Json options, DriveInterface default_inter
     r.options.set("read-only", r.read_only || r.snapshot);
     r.options.set_default("auto-read-only", true, OptionOrigin::kDefault);
     OpenRequest request(std::move(r.options), r.file);
+    request.copy_on_read = r.copy_on_read && !r.snapshot;
     node = co_await or_return(co_await co_open_node(graph_, std::move(request)));
   }
   if (r.snapshot && node)

@@ -8,6 +8,7 @@ class DriveSet;        // block: the drives of -drive
 class ObjectRoot;      // qom: the composition tree and the type registry
 class VmControl;       // system: run state, reset and shutdown requests
 class ChardevSet;      // chardev: the character devices by label
+class NbdServer;       // block/export: what is offered to NBD clients
 class MonitorSession;  // monitor: the connection a command came over
 
 /// Passed to each handler. One per monitor session (and one without, for the command line); all of it
@@ -23,6 +24,7 @@ struct QmpContext {
   ChardevSet& chardevs;
   MonitorSession* session;     ///< null outside a monitor
   DriveSet* drives = nullptr;  ///< null where no drives can be made
+  NbdServer* nbd = nullptr;    ///< null where nothing can be exported
 };
 
 }  // namespace rhea

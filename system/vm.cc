@@ -12,6 +12,7 @@
 #include "qapi/command.h"
 #include "qapi/qapi_commands_block.h"
 #include "qapi/qapi_commands_net.h"
+#include "qapi/qapi_events_block_export.h"
 #include "qapi/qapi_events_runstate.h"
 #include "qom/user_creatable.h"
 #include "ui/input.h"
@@ -45,11 +46,14 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
       graph_(loop),
       device_context_(loop, virtual_clock(), graph_, chardevs_, this),
       qmp_context_(graph_, qom_root(), *this, chardevs_),
-      drives_(graph_) {
+      drives_(graph_),
+      nbd_(graph_) {
   qmp_context_.drives = &drives_;
   device_context_.drives = &drives_;
   device_context_.unplugger = &unplugger_;
   unplugger_.withdraw = [this](Device& device) { machine_->withdraw_unplug(device); };
+  qmp_context_.nbd = &nbd_;
+  nbd_.on_deleted = [](const std::string& id) { qapi_event_send_block_export_deleted(id); };
   register_block_drivers(graph_);
   actions() = options_.actions;
   set_data_file_finder([this](const std::string& name) { return options_.config.find_data_file(name); });
@@ -363,6 +367,7 @@ CoResult<> Vm::co_shut_down() {
   co_await or_return(co_await unplugger_.co_stop());
   set_device_context(nullptr);
   graph_.device_resolver = nullptr;
+  co_await or_return(co_await nbd_.co_stop());
   if (machine_ != nullptr) {
     std::vector<std::shared_ptr<Device>> devices;
     for_each_device(*machine_, [&](Device& d) {

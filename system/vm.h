@@ -9,6 +9,7 @@
 
 #include "accel/accel.h"
 #include "block/drive.h"
+#include "block/export/nbd_server.h"
 #include "block/graph/block_graph.h"
 #include "chardev/chardev_set.h"
 #include "hw/core/machine.h"
@@ -120,6 +121,7 @@ class Vm final : public VmControl {
   DeviceContext device_context_;
   QmpContext qmp_context_;
   DriveSet drives_;
+  NbdServer nbd_;
   Unplugger unplugger_{device_context_};
   std::unique_ptr<Accelerator> accel_;
   std::shared_ptr<Machine> machine_;

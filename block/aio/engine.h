@@ -22,7 +22,7 @@ class AioEngine {
   virtual CoResult<> co_fdatasync(int fd) = 0;
 };
 
-enum class AioKind : uint8_t { kThreads, kIoUring };
+enum class AioKind : uint8_t { kThreads, kNative, kIoUring };
 
 /// The engine of the loop the calling thread runs; made when first asked for. Fails where the kernel has
 /// none.

@@ -9,9 +9,13 @@ namespace rhea {
 void register_block_drivers(BlockGraph& graph);
 
 extern const BlockDriver kBlkdebugDriver;
+extern const BlockDriver kBlkverifyDriver;
+extern const BlockDriver kCompressDriver;
+extern const BlockDriver kCopyOnReadDriver;
 extern const BlockDriver kFileDriver;
 extern const BlockDriver kHostDeviceDriver;
 extern const BlockDriver kHostCdromDriver;
+extern const BlockDriver kNbdDriver;
 extern const BlockDriver kNullAioDriver;
 extern const BlockDriver kNullCoDriver;
 extern const BlockDriver kQcow2Driver;

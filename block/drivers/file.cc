@@ -22,10 +22,11 @@ Result<> FileNode::take_options(OptionTree& options) {
   path_ = TRY(options.take_string("filename")).value_or("");
   const auto aio = TRY(options.take_choice("aio", {"threads", "native", "io_uring"}))
                        .value_or(static_cast<size_t>(flags_.aio));
-  if (aio == 1u)
-    return fail(ENOTSUP,
-                "aio=native was specified, but is not supported in this build; use aio=io_uring or threads");
-  aio_ = aio == 2u ? AioKind::kIoUring : AioKind::kThreads;
+  aio_ = static_cast<AioKind>(aio);
+  // Through the page cache the kernel would do such requests while they are submitted.
+  if (aio_ == AioKind::kNative && !flags_.direct)
+    return fail(EINVAL,
+                "aio=native was specified, but it requires cache.direct=on, which was not specified.");
   const auto locking = TRY(options.take_choice("locking", {"auto", "on", "off"}));
   locking_ = static_cast<Locking>(locking.value_or(0));
   drop_cache_ = TRY(options.take_bool("drop-cache")).value_or(true);
@@ -79,7 +80,7 @@ Result<> FileNode::open_and_inspect() {
 
 CoResult<> FileNode::co_open(OpenContext& ctx) {
   co_await or_return(take_options(ctx.options));
-  if (aio_ == AioKind::kIoUring) std::ignore = co_await or_return(engine());
+  if (aio_ != AioKind::kThreads) std::ignore = co_await or_return(engine());
   auto work = [this] { return open_and_inspect(); };
   co_return co_await thread_pool().co_run(work);
 }

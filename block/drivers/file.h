@@ -27,6 +27,7 @@ class FileNode : public BlockDriverState {
   CoResult<> co_preadv(ByteRange range, IoVector iov) override;
   CoResult<> co_pwritev(ByteRange range, IoVector iov) override;
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override;
+  bool zeroes_fast(ByteRange) const override { return can_punch_ || can_zero_range_; }
   CoResult<> co_pdiscard(ByteRange range) override;
   CoResult<> co_flush() override;
   CoResult<BlockStatus> co_block_status(ByteRange range) override;

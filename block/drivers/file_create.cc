@@ -9,6 +9,7 @@
 
 #include "block/drivers/create_options.h"
 #include "block/drivers/drivers.h"
+#include "block/graph/io.h"
 #include "block/graph/node_opener.h"
 #include "util/thread_pool.h"
 #include "util/unique_fd.h"
@@ -99,11 +100,33 @@ CoResult<> co_create_raw(BlockGraph& graph, const std::string& filename, OptionT
   co_return co_await co_create_protocol(graph, filename, options);
 }
 
+namespace {
+/// Storage of a fixed size becomes an image where it is: its head is made zero, so that nothing old is found
+/// there.
+CoResult<> co_create_in_place(BlockGraph& graph, const BlockDriver& d, const std::string& filename,
+                              OptionTree& options) {
+  const uint64_t bytes = (co_await or_return(options.take_size("size"))).value_or(0);
+  const std::string how = (co_await or_return(options.take_string("preallocation"))).value_or("off");
+  const std::string prefix = str_cat("Protocol driver '", d.name, "' does not support image creation, and ");
+  if (how != "off") co_return fail(ENOTSUP, prefix, "only preallocation mode 'off' is supported");
+  OptionTree node_options;
+  node_options.set("driver", d.name);
+  OpenRequest request(std::move(node_options), filename);
+  Result<NodeRef> opened = co_await co_open_node(graph, std::move(request));
+  if (!opened)
+    co_return Failure(std::move(opened).error().prepend(str_cat(prefix, "opening the image failed: ")));
+  BlockDriverState& node = **opened;
+  if (node.total_bytes() < bytes) co_await or_return(co_await co_node_truncate(node, bytes));
+  const ByteRange head{0, std::min(node.total_bytes(), kSectorBytes)};
+  if (head.bytes != 0) co_await or_return(co_await co_node_pwrite_zeroes(node, head, true));
+  co_return co_await co_node_flush(node);
+}
+}  // namespace
+
 CoResult<> co_create_protocol(BlockGraph& graph, const std::string& filename, OptionTree& options) {
   const BlockDriver* d = co_await or_return(protocol_of(graph, filename));
-  if (d->co_create == nullptr)
-    co_return fail(ENOTSUP, "Protocol driver '", d->name, "' does not support image creation");
-  co_return co_await d->co_create(graph, filename, options);
+  if (d->co_create != nullptr) co_return co_await d->co_create(graph, filename, options);
+  co_return co_await co_create_in_place(graph, *d, filename, options);
 }
 
 Result<const BlockDriver*> protocol_of(BlockGraph& graph, const std::string& filename) {
@@ -114,7 +137,7 @@ Result<const BlockDriver*> protocol_of(BlockGraph& graph, const std::string& fil
   const std::string_view prefix = protocol_prefix(filename);
   if (prefix.empty()) return graph.find_driver("file");
   for (const BlockDriver* d : graph.drivers())
-    if (d->protocol_name == prefix) return d;
+    if (d->speaks(prefix)) return d;
   return fail(EINVAL, "Unknown protocol '", prefix, "'");
 }
 

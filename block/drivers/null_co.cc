@@ -27,6 +27,7 @@ class NullNode final : public BlockDriverState {
   }
   CoResult<> co_pwritev(ByteRange, IoVector) override { return co_wait(); }
   CoResult<> co_pwrite_zeroes(ByteRange, bool) override { return co_wait(); }
+  bool zeroes_fast(ByteRange) const override { return true; }
   CoResult<> co_pdiscard(ByteRange) override { return co_wait(); }
   CoResult<> co_flush() override { return co_wait(); }
   CoResult<BlockStatus> co_block_status(ByteRange range) override {

@@ -57,6 +57,9 @@ class RawNode final : public BlockDriverState {
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override {
     return file_.co_pwrite_zeroes(ByteRange{range.offset + offset_, range.bytes}, may_unmap);
   }
+  bool zeroes_fast(ByteRange range) const override {
+    return file_.node().zeroes_fast(ByteRange{range.offset + offset_, range.bytes});
+  }
   CoResult<> co_pdiscard(ByteRange range) override {
     return file_.co_pdiscard(ByteRange{range.offset + offset_, range.bytes});
   }

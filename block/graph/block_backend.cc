@@ -24,6 +24,7 @@ BlockBackend::BlockBackend(BlockGraph& graph, std::string name, PermPair perms)
       gate_(std::make_shared<RequestGate>()) {}
 
 BlockBackend::~BlockBackend() {
+  tell_removal();
   root_.reset();
   graph_.remove_backend(*this);
 }
@@ -43,10 +44,21 @@ CoResult<> BlockBackend::co_insert(GraphWriteLock& lock, BlockDriverState& node)
   co_return Result<>();
 }
 
+void BlockBackend::set_removal_listener(const void* key, std::function<void()> gone) {
+  std::erase_if(removal_listeners_, [&](const auto& l) { return l.first == key; });
+  if (gone) removal_listeners_.emplace_back(key, std::move(gone));
+}
+
+void BlockBackend::tell_removal() {
+  const auto listeners = std::exchange(removal_listeners_, {});
+  for (const auto& [key, gone] : listeners) gone();
+}
+
 CoResult<> BlockBackend::co_remove(GraphWriteLock& lock) {
   BlockGraph& graph = graph_;
   const uint64_t serial = serial_;
   if (!root_) co_return Result<>();
+  tell_removal();
   {
     DrainedSection drained = co_await or_return(co_await graph.co_drain(lock, *this));
     if (graph.backend_by_serial(serial) != nullptr) root_.reset();

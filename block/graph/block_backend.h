@@ -3,9 +3,11 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "block/graph/block_driver_state.h"
 #include "block/graph/request_gate.h"
@@ -90,6 +92,9 @@ class BlockBackend {
   CoResult<> co_insert(GraphWriteLock& lock, BlockDriverState& node);
   /// Takes it out; in-flight requests end first. The node is closed if nobody else holds it.
   CoResult<> co_remove(GraphWriteLock& lock);
+  /// Calls `gone` once, when the medium is about to leave or the backend ends; `key` is the listener's own,
+  /// and an empty function forgets it.
+  void set_removal_listener(const void* key, std::function<void()> gone);
   /// Changes what this user needs and allows; unchanged on failure.
   CoResult<> co_set_perm(GraphWriteLock& lock, PermPair perms);
   PermPair perms() const { return perms_; }
@@ -168,6 +173,7 @@ class BlockBackend {
   friend class DrainedSection;
   class Timed;
   Result<BlockDriverState*> usable_node();
+  void tell_removal();
 
   BlockGraph& graph_;
   std::string name_;
@@ -175,6 +181,7 @@ class BlockBackend {
   BdrvChild root_;
   PermPair perms_;
   std::shared_ptr<RequestGate> gate_;
+  std::vector<std::pair<const void*, std::function<void()>>> removal_listeners_;
   BlockDevOps* device_ = nullptr;
   std::string device_id_, device_path_;
   int drained_ = 0;

@@ -152,6 +152,11 @@ CoResult<> BlockDriverState::co_pwritev(ByteRange, IoVector) {
 CoResult<> BlockDriverState::co_pwrite_zeroes(ByteRange, bool) {
   co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot write zeroes");
 }
+bool BlockDriverState::zeroes_fast(ByteRange range) const {
+  if (!driver().is_filter) return false;
+  const std::vector<const BdrvChild*> all = children();
+  return !all.empty() && all.front()->node().zeroes_fast(range);
+}
 CoResult<> BlockDriverState::co_pdiscard(ByteRange) {
   co_return fail(ENOTSUP, "Driver '", driver().name, "' cannot discard");
 }

@@ -1,6 +1,7 @@
 // BlockDriverState: a node of the block graph; each driver is a subclass. BdrvChild: the owning edge to it.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <span>
@@ -177,6 +178,8 @@ class BlockDriverState {
   /// Zeroes for a part of one unit of pwrite_zeroes_alignment. True if the driver has seen to it; false: the
   /// generic layer writes them from memory.
   virtual CoResult<bool> co_pwrite_zeroes_part(ByteRange range);
+  /// Whether zeroes at `range` take no longer than a few pages of data, as far as is known. Any thread.
+  virtual bool zeroes_fast(ByteRange range) const;
   /// ENOTSUP: nothing happens.
   virtual CoResult<> co_pdiscard(ByteRange range);
   /// Writes whole units of the image's own size, packed. ENOTSUP: the format knows no such thing.
@@ -238,6 +241,10 @@ class BlockDriverState {
   /// Whether anything was written since it was opened: closing flushes then. Any thread.
   bool written() const { return written_.load(std::memory_order_relaxed); }
   void set_written() { written_.store(true, std::memory_order_relaxed); }
+  /// Whether what is read from the backing file is written here too: then writes are ordered with such reads.
+  bool copies_on_read() const { return copy_on_read_.load(std::memory_order_relaxed) > 0; }
+  /// Somebody above reads that way, or no more. Main loop.
+  void add_copy_on_read(int change) { copy_on_read_.fetch_add(change, std::memory_order_relaxed); }
   /// Orders overlapping writes where one reads, changes and writes back a larger unit.
   RangeLock& write_ranges() { return write_ranges_; }
 
@@ -269,6 +276,7 @@ class BlockDriverState {
   BlockLimits limits_;
   std::atomic<uint64_t> total_bytes_{0};
   std::atomic<bool> written_{false};
+  std::atomic<int> copy_on_read_{0};
   RangeLock write_ranges_;
   std::vector<BlockEdge*> parents_;
   int refs_ = 0;
@@ -308,8 +316,14 @@ struct BlockDriver {
   bool is_filter = false;       ///< shows its child's bytes unchanged
   bool needs_filename = false;  ///< protocol drivers
   bool supports_backing = false;
+  bool can_compress = false;  ///< co_pwrite_compressed() does something
   /// "nbd" of "nbd:host:port"; empty: none.
   std::string_view protocol_name = {};
+  std::array<std::string_view, 2> other_protocol_names = {};
+  bool speaks(std::string_view protocol) const {
+    return protocol == protocol_name || (!protocol.empty() && (protocol == other_protocol_names[0] ||
+                                                               protocol == other_protocol_names[1]));
+  }
   /// How sure it is that an image with this beginning is its own: 0 (not) to 100.
   int (*probe)(std::span<const uint8_t> head) = nullptr;
   /// The same for a file name that names a host device; protocol drivers.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "block/graph/aligned_buffer.h"
 
@@ -145,7 +146,7 @@ CoResult<> co_write_general(BlockDriverState& bs, ByteRange r, IoVector iov, boo
   if (r.bytes == 0) co_return Result<>();
   if (bs.hears_debug_events()) co_await or_return(co_await bs.co_debug_event("pwritev"));
   const uint64_t align = bs.limits().request_alignment;
-  if (align == 1) {
+  if (align == 1 && !bs.copies_on_read()) {
     co_await or_return(co_await co_write_pieces(bs, r, iov));
     bs.raise_length(r.end());
     co_return Result<>();
@@ -205,7 +206,67 @@ CoResult<> co_zero_part(BlockDriverState& bs, ByteRange r, bool may_grow) {
 
 }  // namespace
 
+namespace {
+constexpr uint64_t kCopyOnReadStep = 1u << 20;
+
+/// Reads whole units that the backing file has, and keeps them.
+CoResult<> co_read_and_keep(BlockDriverState& bs, ByteRange units, ByteRange wanted, IoVector iov) {
+  RangeLock::Guard guard = co_await or_return(co_await bs.write_ranges().co_acquire(units, true));
+  AlignedBuffer buffer;
+  co_await or_return(buffer.allocate(std::max<uint64_t>(bs.limits().memory_alignment, 16), units.bytes));
+  const IoVector whole = buffer.iov(units.bytes);
+  co_await or_return(co_await co_read_general(bs, units, whole));
+  iov.copy_from(buffer.data() + (wanted.offset - units.offset));
+  // Somebody may have written here before the lock was held: only what is still the backing file's is kept.
+  for (uint64_t done = 0; done < units.bytes;) {
+    const ByteRange rest{units.offset + done, units.bytes - done};
+    const BlockStatus s = co_await or_return(co_await bs.co_block_status(rest));
+    const uint64_t n = std::clamp<uint64_t>(s.bytes, 1, rest.bytes);
+    if (!s.allocated) {
+      const ByteRange part{rest.offset, n};
+      Result<> kept = fail(ENOTSUP, "");
+      if (is_zero(whole.slice(done, n))) kept = co_await bs.co_pwrite_zeroes(part, false);
+      if (!kept && kept.error().errnum() == ENOTSUP)
+        kept = co_await co_write_pieces(bs, part, whole.slice(done, n));
+      co_await or_return(std::move(kept));
+      bs.set_written();
+    }
+    done += n;
+  }
+  co_return Result<>();
+}
+}  // namespace
+
+CoResult<> co_node_copy_on_read(BlockDriverState& bs, ByteRange range, IoVector iov) {
+  co_await or_return(check_range(bs, range));
+  const uint64_t end = bs.total_bytes();
+  if (range.end() > end) {
+    const uint64_t inside = range.offset < end ? end - range.offset : 0;
+    iov.slice(inside).zero();
+    range.bytes = inside;
+  }
+  const uint64_t unit = std::max(bs.limits().request_alignment, bs.limits().pwrite_zeroes_alignment);
+  for (uint64_t done = 0; done < range.bytes;) {
+    const uint64_t at = range.offset + done;
+    ByteRange part{at, std::min(range.bytes - done, kCopyOnReadStep)};
+    const BlockStatus s = co_await or_return(co_await bs.co_block_status(part));
+    part.bytes = std::clamp<uint64_t>(s.bytes, 1, part.bytes);
+    const IoVector target = iov.slice(done, part.bytes);
+    if (s.allocated || !bs.backing()) {
+      co_await or_return(co_await co_read_general(bs, part, target));
+    } else {
+      const uint64_t first = align_down(at, unit);
+      const ByteRange units{first, std::min(align_up(part.end(), unit), end) - first};
+      co_await or_return(co_await co_read_and_keep(bs, units, part, target));
+    }
+    done += part.bytes;
+  }
+  co_return Result<>();
+}
+
 CoResult<> co_node_preadv(BlockDriverState& bs, ByteRange range, IoVector iov) {
+  if (bs.flags().copy_on_read) [[unlikely]]
+    return co_node_copy_on_read(bs, range, iov);
   if (range.bytes <= kMaxNodeBytes && range.offset <= bs.total_bytes() &&
       range.bytes <= bs.total_bytes() - range.offset && fits_driver(bs, range, iov)) [[likely]]
     return bs.co_preadv(range, iov);
@@ -227,6 +288,7 @@ CoResult<> co_node_pwrite_compressed(BlockDriverState& bs, ByteRange range, IoVe
 CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may_unmap, bool may_grow) {
   co_await or_return(check_writable(bs, range, may_grow));
   if (!bs.flags().unmap) may_unmap = false;
+  std::optional<RangeLock::Guard> guard;
   const BlockLimits& l = bs.limits();
   const uint64_t align = std::max(l.request_alignment, l.pwrite_zeroes_alignment);
   const uint64_t first = std::min(align_up(range.offset, align), range.end());
@@ -235,7 +297,10 @@ CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may
   if (head.bytes != 0) co_await or_return(co_await co_zero_part(bs, head, may_grow));
   for (uint64_t at = first; at < last;) {
     const ByteRange part{at, chunk(last - at, l.max_pwrite_zeroes, align)};
+    if (bs.copies_on_read())
+      guard.emplace(co_await or_return(co_await bs.write_ranges().co_acquire(part, false)));
     Result<> r = co_await bs.co_pwrite_zeroes(part, may_unmap);
+    guard.reset();
     if (!r && (r.error().errnum() == ENOTSUP || r.error().errnum() == EOPNOTSUPP))
       r = co_await co_write_real_zeroes(bs, part, may_grow);
     co_await or_return(std::move(r));

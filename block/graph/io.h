@@ -10,6 +10,8 @@ namespace rhea {
 // take. `range` must lie inside the node for writes (EIO), unless the user `may_grow` it and the node can;
 // what a read finds behind its end are zeroes.
 CoResult<> co_node_preadv(BlockDriverState& bs, ByteRange range, IoVector iov);
+/// The same, and what a backing file gave is then in `bs` itself.
+CoResult<> co_node_copy_on_read(BlockDriverState& bs, ByteRange range, IoVector iov);
 CoResult<> co_node_pwritev(BlockDriverState& bs, ByteRange range, IoVector iov, bool may_grow = false);
 /// `may_unmap`: storage may be given back, as far as it then reads as zeroes.
 CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may_unmap,

@@ -127,7 +127,7 @@ CoResult<> NodeOpener::co_guess_protocol(const std::string& name, bool parse_fil
     co_return Result<>();
   }
   for (const BlockDriver* d : graph_.drivers())
-    if (d->protocol_name == prefix) driver_ = d;
+    if (d->speaks(prefix)) driver_ = d;
   if (driver_ == nullptr) co_return fail(EINVAL, "Unknown protocol '", prefix, "'");
   co_return Result<>();
 }
@@ -225,6 +225,7 @@ Result<> NodeOpener::check_common() {
     if (name == nullptr || (name->is_string() && name->as_string().empty()))
       return fail(EINVAL, "The '", driver_->name, "' block driver requires a file name");
   }
+  if (flags_.copy_on_read && flags_.read_only) return fail(EINVAL, "Can't use copy-on-read on read-only device");
   return take_data_flags(options_, flags_);
 }
 
@@ -246,6 +247,7 @@ CoResult<> NodeOpener::co_open_driver() {
   OpenContext ctx{graph_, options_, filename, *node_};
   co_await or_return(co_await node_->co_open(ctx));
   node_->opened_ = true;
+  if (flags_.copy_on_read) node_->add_copy_on_read(1);
   if (!protocol_ && !no_backing_) co_await or_return(co_await co_open_backing());
   co_return co_await co_finish_node();
 }

@@ -23,6 +23,7 @@ class NodeOpener {
         options_(std::move(request.options)),
         user_supplied_name_(request.user_supplied_name) {
     flags_.for_check = request.for_check;
+    flags_.copy_on_read = request.copy_on_read;
     flags_.aio = parent != nullptr ? parent->flags.aio : request.aio;
   }
   CoResult<NodeRef> co_run();

@@ -19,6 +19,8 @@ struct OpenRequest {
   bool user_supplied_name = true;
   /// The image is to be examined: nothing is repaired at once.
   bool for_check = false;
+  /// What is read from the backing file is written to the image. "Can't use copy-on-read on read-only device"
+  bool copy_on_read = false;
   AioDefault aio = AioDefault::kThreads;
 };
 

@@ -87,6 +87,7 @@ Result<std::unique_ptr<ToolImage>> Tool::open(const ImageRequest& r) {
   if (overlay) options.set("read-only", true);
   OpenRequest request(std::move(options), r.image_opts ? std::string() : r.name);
   request.for_check = r.for_check;
+  request.copy_on_read = r.copy_on_read;
   request.aio = TRY(parse_aio(r.aio));
   const std::string prefix = r.name.empty() ? std::string() : str_cat("Could not open '", r.name, "': ");
   Result<NodeRef> node = run(co_open_node(graph_, std::move(request)));

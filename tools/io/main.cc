@@ -26,7 +26,7 @@ void print_help(const std::string& program) {
       "  -f, --format FMT     specifies the block driver to use\n"
       "  -r, --read-only      export read-only\n"
       "  -n, --nocache        disable host cache, short for -t none\n"
-      "  -i, --aio=MODE       use AIO mode (threads or io_uring)\n"
+      "  -i, --aio=MODE       use AIO mode (threads, native or io_uring)\n"
       "  -t, --cache=MODE     use the given cache mode for the image\n"
       "  -d, --discard=MODE   use the given discard mode for the image\n"
       "  -U, --force-share    force shared permissions\n"
@@ -159,10 +159,6 @@ int interact(Session& session, const std::string& program) {
 bool Session::open(ImageRequest request) {
   if (image_) {
     std::fprintf(stderr, "file open already, try 'help close'\n");
-    return false;
-  }
-  if (request.copy_on_read) {
-    error_report("copy-on-read is not supported");
     return false;
   }
   Result<std::unique_ptr<ToolImage>> image = tool_.open(request);

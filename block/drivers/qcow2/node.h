@@ -24,6 +24,7 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_pwritev(ByteRange range, IoVector iov) override;
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override;
   CoResult<bool> co_pwrite_zeroes_part(ByteRange range) override;
+  bool zeroes_fast(ByteRange) const override { return true; }  // but for parts of clusters
   CoResult<> co_pdiscard(ByteRange range) override;
   CoResult<> co_pwrite_compressed(ByteRange range, IoVector iov) override;
   CoResult<> co_flush() override;

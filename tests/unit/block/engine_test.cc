@@ -95,8 +95,12 @@ TEST_P(Engine, EachLoopHasItsOwn) {
   EXPECT_EQ(ended[1], 100);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Engine, testing::Values(AioKind::kThreads, AioKind::kIoUring),
-                         [](const auto& i) { return i.param == AioKind::kThreads ? "threads" : "io_uring"; });
+INSTANTIATE_TEST_SUITE_P(All, Engine, testing::Values(AioKind::kThreads, AioKind::kNative, AioKind::kIoUring),
+                         [](const auto& i) {
+                           return i.param == AioKind::kThreads  ? "threads"
+                                  : i.param == AioKind::kNative ? "native"
+                                                                : "io_uring";
+                         });
 
 TEST(AioEngine, IoUringNeedsALoop) {
   Result<AioEngine*> e = Result<AioEngine*>(nullptr);

@@ -101,7 +101,7 @@ TEST_F(Open, EveryErrorHasItsText) {
       {R"({"driver": "file", "filename": "/dev/fdset/3"})", "",
        "Could not open '/dev/fdset/3': No such file or directory"},
       {R"({"driver": "file", "filename": ")" + path + R"(", "aio": "native"})", "",
-       "aio=native was specified, but is not supported in this build; use aio=io_uring or threads"},
+       "aio=native was specified, but it requires cache.direct=on, which was not specified."},
       {R"({"driver": "file", "filename": ")" + path + R"(", "aio": "zzz"})", "",
        "Parameter 'aio' does not accept value 'zzz'"},
       {R"({"driver": "raw", "force-share": true, "file": )" + f + "}", "",
