@@ -343,7 +343,7 @@ CoResult<BlockStatus> co_node_block_status(BlockDriverState& bs, ByteRange range
   BlockStatus s = co_await or_return(co_await bs.co_block_status(range));
   s.bytes = std::clamp<uint64_t>(s.bytes, 1, range.bytes);
   // Data that the storage below knows to be a hole.
-  if (s.data && !s.zero && s.offset_valid && s.host_node != nullptr && s.host_node != &bs) {
+  if (s.may_be_hole && s.data && !s.zero && s.offset_valid && s.host_node != nullptr && s.host_node != &bs) {
     const ByteRange host(s.host_offset, s.bytes);
     Result<BlockStatus> below = co_await co_node_block_status(*s.host_node, host);
     if (below && below->bytes != 0 && (below->zero || below->bytes < s.bytes)) {

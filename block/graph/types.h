@@ -100,6 +100,7 @@ struct BlockStatus {
   bool offset_valid = false;
   uint64_t host_offset = 0;
   BlockDriverState* host_node = nullptr;  ///< whose offset that is; null: the node asked
+  bool may_be_hole = false;  ///< it has a place there, but perhaps was never written: that node knows
 };
 
 }  // namespace rhea

@@ -113,6 +113,28 @@ Result<OptionTree> parse_tool_options(const std::string& text, bool* help) {
   return OptionTree::from_json(parsed.values);
 }
 
+Result<> show_snapshot(Tool& tool, const std::string& which, ToolImage& image) {
+  const ImageDetails details = TRY(tool.run(image.node().co_details()));
+  std::string id, name = which;
+  const bool by_options = which.starts_with("snapshot.");
+  if (by_options) {
+    const OptionTree given = TRY(parse_tool_options(which, nullptr));
+    const Json* i = given.get("snapshot.id");
+    const Json* n = given.get("snapshot.name");
+    id = i != nullptr && i->is_string() ? i->as_string() : std::string();
+    name = n != nullptr && n->is_string() ? n->as_string() : std::string();
+  }
+  for (const ImageSnapshot& s : details.snapshots) {
+    const bool found = by_options ? (id.empty() || s.id == id) && (name.empty() || s.name == name)
+                                  : s.id == name || s.name == name;
+    if (!found) continue;
+    Result<> loaded = tool.run(image.node().co_snapshot_load(s.id));
+    if (loaded) return {};
+    return Failure(std::move(loaded).error().prepend("Failed to load snapshot: "));
+  }
+  return fail(ENOENT, "Failed to load snapshot: Can't find snapshot");
+}
+
 int report(const Error& error) {
   error_report(error);
   return 1;

@@ -84,6 +84,10 @@ class Tool {
 /// The options "a=b,c=d" of -o; "help" asks for a list. Errors as for the command line.
 Result<OptionTree> parse_tool_options(const std::string& text, bool* help);
 
+/// Makes the image, which must be open for reading only, show its snapshot `which`: an id or name, or
+/// "snapshot.id=…,snapshot.name=…". "Failed to load snapshot: …".
+Result<> show_snapshot(Tool& tool, const std::string& which, ToolImage& image);
+
 /// Prints `error` as the program does, and returns 1.
 int report(const Error& error);
 

@@ -184,31 +184,6 @@ int create_target(Tool& tool, ConvertRequest& r, uint64_t bytes) {
 
 }  // namespace
 
-int show_snapshot(Tool& tool, const std::string& which, ToolImage& image) {
-  auto details = [&]() { return tool.run(image.node().co_details()); };
-  Result<ImageDetails> d = details();
-  if (!d) return report(d.error());
-  std::string id, name = which;
-  const bool by_options = which.starts_with("snapshot.");
-  if (by_options) {
-    Result<OptionTree> given = parse_tool_options(which, nullptr);
-    if (!given) return report(given.error());
-    const Json* i = given->get("snapshot.id");
-    const Json* n = given->get("snapshot.name");
-    id = i != nullptr && i->is_string() ? i->as_string() : std::string();
-    name = n != nullptr && n->is_string() ? n->as_string() : std::string();
-  }
-  for (const ImageSnapshot& s : d->snapshots) {
-    const bool found = by_options ? (id.empty() || s.id == id) && (name.empty() || s.name == name)
-                                  : s.id == name || s.name == name;
-    if (!found) continue;
-    Result<> loaded = tool.run(image.node().co_snapshot_load(s.id));
-    if (loaded) return 0;
-    return report(std::move(loaded).error().prepend("Failed to load snapshot: "));
-  }
-  return report(Error(ENOENT, "Failed to load snapshot: Can't find snapshot"));
-}
-
 int cmd_convert(Tool& tool, int argc, char** argv) {
   ConvertRequest r;
   bool done = false;
@@ -220,7 +195,7 @@ int cmd_convert(Tool& tool, int argc, char** argv) {
     Result<std::unique_ptr<ToolImage>> image = tool.open(r.source);
     if (!image) return report(image.error());
     if (!r.snapshot.empty())
-      if (const int status = show_snapshot(tool, r.snapshot, **image); status != 0) return status;
+      if (Result<> shown = show_snapshot(tool, r.snapshot, **image); !shown) return report(shown.error());
     bytes += (*image)->bytes();
     sources.push_back(std::move(*image));
   }

@@ -91,9 +91,6 @@ int usage_error(const std::string& message);
 /// "human" or "json"; prints what is wrong.
 std::optional<bool> parse_output(const char* text);
 void print_help();
-/// Makes the image, which must be open for reading only, show its snapshot `which`: an id or name, or
-/// "snapshot.id=…,snapshot.name=…". Prints what is wrong; 0 if nothing is.
-int show_snapshot(Tool& tool, const std::string& which, ToolImage& image);
 /// "  name=<type>   - what it does", a line each.
 void print_option_list(std::span<const CreateOption> options);
 /// The list of options `format` takes at creation.

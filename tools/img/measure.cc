@@ -77,7 +77,7 @@ int measure(Tool& tool, MeasureRequest& r) {
     if (!opened) return report(opened.error());
     image = std::move(*opened);
     if (!r.snapshot.empty())
-      if (const int status = show_snapshot(tool, r.snapshot, *image); status != 0) return status;
+      if (Result<> shown = show_snapshot(tool, r.snapshot, *image); !shown) return report(shown.error());
     r.bytes = image->bytes();
   }
   const uint64_t bytes = (*r.bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;

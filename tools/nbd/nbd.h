@@ -16,7 +16,7 @@ struct Options {
   std::string program;
   ImageRequest image;
   std::string detect_zeroes;
-  std::string snapshot;  ///< its id or name; empty: none
+  std::string snapshot;  ///< as show_snapshot() takes it; empty: none
   std::string socket;    ///< a path; empty: TCP
   std::string bind = "0.0.0.0", port = "10809";
   std::string export_name, description, pid_file;
@@ -50,7 +50,6 @@ class Server {
  private:
   Result<> add_window();
   void stop();
-  CoResult<> co_load_snapshot();
   Tool& tool_;
   const Options& options_;
   NbdServer nbd_;

@@ -75,13 +75,6 @@ int complain(Options& o, const std::string& text, bool try_help = false) {
   return o.status = 1;
 }
 
-/// "snapshot.id=X", "snapshot.name=X" or the plain text.
-std::string snapshot_text(const std::string& text) {
-  for (const std::string_view key : {"snapshot.id=", "snapshot.name="})
-    if (text.starts_with(key)) return text.substr(key.size());
-  return text;
-}
-
 class Parser {
  public:
   explicit Parser(Options& o) : o_(o) {}
@@ -143,7 +136,7 @@ void Parser::take_image(int c) {
       o_.image.snapshot = true;
       break;
     case 'l':
-      o_.snapshot = snapshot_text(optarg);
+      o_.snapshot = optarg;
       o_.read_only = true;
       break;
     default:

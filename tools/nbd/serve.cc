@@ -20,10 +20,6 @@ void Server::stop() {
   bound_path_.clear();
 }
 
-CoResult<> Server::co_load_snapshot() {
-  co_return co_await image_->node().co_snapshot_load(options_.snapshot);
-}
-
 /// Only what lies behind the offset is offered.
 Result<> Server::add_window() {
   const uint64_t whole = image_->bytes();
@@ -60,10 +56,7 @@ Result<> Server::open() {
                        .with_hint(e.hint()));
   }
   image_ = std::move(*image);
-  if (!options_.snapshot.empty()) {
-    Result<> loaded = tool_.run(co_load_snapshot());
-    if (!loaded) return Failure(std::move(loaded).error().prepend("Failed to load snapshot: "));
-  }
+  if (!options_.snapshot.empty()) TRY(show_snapshot(tool_, options_.snapshot, *image_));
   if (options_.offset != 0) TRY(add_window());
   NbdExportConfig config;
   config.id = "rhea-nbd-export";

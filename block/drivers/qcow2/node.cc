@@ -310,8 +310,32 @@ CoResult<BlockStatus> Qcow2Node::co_block_status(ByteRange range) {
   if (s.offset_valid) {
     s.host_offset = m.host;
     s.host_node = &image_.data_child().node();
+    s.may_be_hole = s.data && co_await or_return(co_await co_metadata_preallocated());
   }
   co_return s;
+}
+
+/// Whether clusters have a place in the file without being written (preallocation=metadata): then many more
+/// are counted than the file has space for. Asking the file about each would be slow for all other images.
+CoResult<bool> Qcow2Node::co_metadata_preallocated() {
+  constexpr int kUnknown = -1;
+  if (const int known = metadata_preallocated_.load(); known != kUnknown) co_return known != 0;
+  const uint64_t cluster = image_.header().cluster_bytes();
+  const uint64_t clusters = (file_.node().total_bytes() + cluster - 1) / cluster;
+  const Result<uint64_t> allocated = co_await file_.node().co_allocated_size();
+  bool found = false;
+  if (allocated) {
+    const uint64_t with_space = *allocated / cluster;
+    const uint64_t many = std::max(with_space * 10 / 9, with_space + 2);
+    uint64_t counted = 0;
+    for (uint64_t i = 0; i < clusters && counted < many && clusters - i >= many - counted; ++i) {
+      auto look = [&] { return image_.refcount(i); };
+      if (co_await or_return(co_await image_.co_step<uint64_t>(look)) != 0) ++counted;
+    }
+    found = counted >= many;
+  }
+  metadata_preallocated_.store(found);
+  co_return found;
 }
 
 // --- Size.

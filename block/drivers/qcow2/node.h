@@ -66,6 +66,7 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_read_compressed(uint64_t entry, ByteRange range, IoVector iov);
   CoResult<> co_write_plan(WritePlan& plan, IoVector iov);
   CoResult<bool> co_reads_zero_below(ByteRange range);
+  CoResult<bool> co_metadata_preallocated();
   CoResult<> co_write_after_event(const WritePlan& plan, IoVector iov);
   CoResult<> co_write_with_surroundings(const WritePlan& plan, IoVector iov);
   CoResult<> co_before_allocating();
@@ -83,6 +84,7 @@ class Qcow2Node final : public BlockDriverState {
   std::vector<StoredBitmap> stored_bitmaps_;   ///< as the image's directory lists them
   CoMutex bitmaps_lock_;                       ///< marking them
   std::atomic<bool> bitmaps_unmarked_{false};  ///< the image may still say what they are
+  std::atomic<int> metadata_preallocated_{-1};  ///< what co_metadata_preallocated() found; -1: not asked yet
   ImageOptions next_options_;                  ///< between co_reopen_prepare() and commit
 };
 
