@@ -10,6 +10,7 @@ class NetHubPort final : public NetBackend {
   NetHubPort(std::string id, AioContext& loop, int32_t hub) : NetBackend(std::move(id), loop), hub_(hub) {}
   std::string_view kind() const override { return "hubport"; }
   std::string description() const override { return str_cat("hubid=", hub_); }
+  std::optional<int32_t> hub() const override { return hub_; }
 
  private:
   void do_send(std::span<const uint8_t> frame) override {

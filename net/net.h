@@ -59,6 +59,8 @@ class NetBackend {
   const std::string& id() const { return id_; }
   virtual std::string_view kind() const = 0;    ///< "user"
   virtual std::string description() const = 0;  ///< what "info network" shows behind the kind
+  /// The hub it is a port of.
+  virtual std::optional<int32_t> hub() const { return std::nullopt; }
   NetDevice* device() const { return device_; }
   /// A frame of the guest's; one that cannot go out is lost, as on a wire.
   void send(std::span<const uint8_t> frame) {

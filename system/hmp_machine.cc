@@ -96,6 +96,8 @@ void register_machine_hmp(HmpRegistry& registry) {
   register_log_hmp(registry);
   register_memory_hmp(registry);
   register_qom_hmp(registry);
+  register_device_hmp(registry);
+  register_net_hmp(registry);
 }
 
 }  // namespace rhea

@@ -15,6 +15,10 @@ void register_cpu_hmp(HmpRegistry& registry);
 void register_control_hmp(HmpRegistry& registry);
 /// dump-guest-memory, calc_dirty_rate, info dump, dirty_rate.
 void register_dump_hmp(HmpRegistry& registry);
+/// balloon, block_resize, info balloon, hotpluggable-cpus, memdev, memory-devices.
+void register_device_hmp(HmpRegistry& registry);
+/// netdev_add, netdev_del, set_link, info network.
+void register_net_hmp(HmpRegistry& registry);
 /// info stats.
 void register_stats_hmp(HmpRegistry& registry);
 /// info pic, irq.

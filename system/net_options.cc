@@ -29,15 +29,6 @@ std::string without_lists(std::string_view text, Json& lists) {
   return rest;
 }
 
-Result<OptionValue> parse_netdev(std::string_view text) {
-  Json lists = Json::object({});
-  const bool is_json = !text.empty() && text[0] == '{';
-  OptionArgument argument =
-      TRY(parse_tree(is_json ? std::string(text) : without_lists(text, lists), "type", OptionSyntax::kLax));
-  for (const auto& [key, list] : lists.as_object()) argument.values.set(key, list);
-  return OptionValue{std::move(argument.values), argument.form};
-}
-
 /// Takes a text out of an option's values.
 std::string take_text(Json& values, std::string_view key) {
   const Json found = values.take(key);
@@ -54,6 +45,15 @@ bool is_network_card(const std::string& model) {
 }
 
 }  // namespace
+
+Result<OptionValue> parse_netdev(std::string_view text) {
+  Json lists = Json::object({});
+  const bool is_json = !text.empty() && text[0] == '{';
+  OptionArgument argument =
+      TRY(parse_tree(is_json ? std::string(text) : without_lists(text, lists), "type", OptionSyntax::kLax));
+  for (const auto& [key, list] : lists.as_object()) argument.values.set(key, list);
+  return OptionValue{std::move(argument.values), argument.form};
+}
 
 Result<> opt_netdev(CommandLine& c, std::string_view text) {
   if (text == "help" || text == "?") {

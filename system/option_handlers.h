@@ -74,6 +74,8 @@ Result<> opt_no_shutdown(CommandLine& c, std::string_view text);
 Result<> opt_object(CommandLine& c, std::string_view text);
 Result<> opt_cdrom(CommandLine& c, std::string_view text);
 Result<> opt_netdev(CommandLine& c, std::string_view text);
+/// What -netdev and netdev_add take.
+Result<OptionValue> parse_netdev(std::string_view text);
 Result<> opt_nic(CommandLine& c, std::string_view text);
 Result<> opt_net(CommandLine& c, std::string_view text);
 /// -fda, -fdb: `index` 0 or 1.
