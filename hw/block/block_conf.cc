@@ -105,4 +105,22 @@ CoResult<> BlockHold::co_take(BlockGraph& graph, const BlockConf& conf, BlockNee
   co_return Result<>();
 }
 
+CoResult<HdGeometry> co_disk_geometry(const BlockConf& conf, BlockBackend& blk, HdGeometryLimits limits) {
+  const HdGeometry given = conf.geometry();
+  if (given.given()) {
+    Result<> checked = check_geometry(given, limits);
+    co_await or_return(std::move(checked));
+    co_return given;
+  }
+  Result<uint64_t> length = blk.getlength();
+  const uint64_t bytes = co_await or_return(std::move(length));
+  std::array<uint8_t, kSector> first{};
+  if (bytes >= first.size()) {
+    const ByteRange range(0, first.size());
+    Result<> read = co_await blk.co_preadv(range, IoVector(first.data(), first.size()));
+    if (!read) first.fill(0);  // a disk that cannot be read has no history
+  }
+  co_return guess_geometry(first, bytes / kSector).geometry;
+}
+
 }  // namespace rhea

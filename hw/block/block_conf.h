@@ -73,6 +73,9 @@ class BlockHold {
   std::unique_ptr<BlockBackend> own_;  ///< where no -drive made it
 };
 
+/// The geometry a disk shows: the user's, within `limits`, or a guess from its first sector.
+CoResult<HdGeometry> co_disk_geometry(const BlockConf& conf, BlockBackend& blk, HdGeometryLimits limits);
+
 namespace detail {
 
 /// The property that is `Field` of the BlockConf `Conf` of a device.

@@ -16,6 +16,7 @@
 #include "hw/nvram/fw_cfg.h"
 #include "hw/pci/pci_bridge.h"
 #include "hw/rtc/rtc_types.h"
+#include "hw/scsi/scsi_types.h"
 #include "hw/timer/timer_types.h"
 #include "hw/virtio/virtio_types.h"
 #include "hw/watchdog/watchdog_types.h"
@@ -147,6 +148,7 @@ void register_pc_types() {
   register_intc_types(registry);
   register_misc_types(registry);
   register_rtc_types(registry);
+  register_scsi_types(registry);
   register_timer_types(registry);
   register_watchdog_types(registry);
   register_virtio_types(registry);

@@ -3,9 +3,10 @@
 
 #include <algorithm>
 
-#include "hw/ide/drive_events.h"
+#include "hw/block/drive_events.h"
 #include "hw/ide/ide_bus.h"
 #include "hw/ide/ide_dma.h"
+#include "hw/scsi/cd_medium.h"
 
 namespace rhea {
 
@@ -46,11 +47,7 @@ void IdeCd::do_unrealize() {
 }
 
 CdMedium IdeCd::medium() const {
-  if (!blk().is_inserted()) return {};
-  const Result<uint64_t> bytes = blk().getlength();
-  const uint64_t sectors = bytes ? *bytes / kCdSectorBytes : 0;
-  // READ CAPACITY tells the last sector in 32 bits.
-  return {.present = sectors != 0, .sectors = static_cast<uint32_t>(std::min<uint64_t>(sectors, UINT32_MAX))};
+  return medium_in(blk());
 }
 
 Result<> IdeCd::change_media_cb(bool load) {

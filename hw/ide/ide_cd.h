@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "hw/ide/atapi.h"
+#include "hw/scsi/atapi.h"
 #include "hw/ide/ide_storage.h"
 
 namespace rhea {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "hw/ide/drive_events.h"
+#include "hw/block/drive_events.h"
 #include "hw/ide/ide_bus.h"
 #include "hw/ide/ide_cd.h"
 #include "hw/ide/ide_dma.h"
@@ -197,7 +197,7 @@ CoResult<> IdeCd::co_read_sectors(IdeCd& self, ReadPlan plan, uint8_t* out) {
 Result<> IdeCd::read_failed(const Error& error) {
   if (transfer_ == nullptr) return Failure(error);  // given up meanwhile: nobody is to be told
   if (error.errnum() == ENOMEDIUM) {
-    atapi_.sense = {SenseKey::kNotReady, asc::kNoMedium};
+    atapi_.sense = sense::kNoMedium;
     return Failure(error);
   }
   const IoErrorAction action = request_failed(true, error);

@@ -429,7 +429,8 @@ Result<> take_cd(const W& w, IdeCd& cd, const TaskFile& regs, PioTransfer pio) {
   w.unit->regs = regs;
   w.unit->pio = std::move(pio);
   cd.mode = mode;
-  cd.atapi().sense = {static_cast<SenseKey>(w.sense_key), w.asc};
+  cd.atapi().sense = {static_cast<SenseKey>(w.sense_key), w.asc,
+                      w.asc == asc::kRemovalPrevented ? sense::kRemovalPrevented.ascq : uint8_t{0}};
   cd.atapi().tray.restore({.open = w.tray_open,
                            .locked = w.tray_locked,
                            .eject_pending = w.eject_request,

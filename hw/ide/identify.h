@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "hw/block/hd_geometry.h"
-#include "hw/ide/atapi.h"
+#include "hw/scsi/atapi.h"
 
 namespace rhea {
 

@@ -112,26 +112,9 @@ CoResult<> VirtioBlk::co_prepare(DeviceContext& context) {
   auto finding = hold_.co_find(context.block, conf, {.type = "virtio-blk-device", .resizable = true});
   Result<> found = co_await finding;
   co_await or_return(std::move(found));
-  Result<> chosen = co_await co_choose_geometry();
-  co_return chosen;
-}
-
-CoResult<> VirtioBlk::co_choose_geometry() {
   constexpr HdGeometryLimits kLimits{65535, 255, 255};
-  geometry_ = conf.geometry();
-  if (geometry_.given()) {
-    Result<> checked = check_geometry(geometry_, kLimits);
-    co_return checked;
-  }
-  Result<uint64_t> length = hold_.get()->getlength();
-  const uint64_t bytes = co_await or_return(std::move(length));
-  std::array<uint8_t, kSector> first{};
-  if (bytes >= first.size()) {
-    const ByteRange range(0, first.size());
-    Result<> read = co_await hold_.get()->co_preadv(range, IoVector(first.data(), first.size()));
-    if (!read) first.fill(0);  // a disk that cannot be read has no history
-  }
-  geometry_ = guess_geometry(first, bytes / kSector).geometry;
+  Result<HdGeometry> chosen = co_await co_disk_geometry(conf, *hold_.get(), kLimits);
+  geometry_ = co_await or_return(std::move(chosen));
   co_return Result<>();
 }
 

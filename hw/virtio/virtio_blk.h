@@ -64,7 +64,6 @@ class VirtioBlk final : public VirtioDevice, public BlockDevOps, public LegacyGe
   static constexpr uint32_t kMaxSectors = 0x3fffff;
   struct Request;
   Result<> check_properties() const;
-  CoResult<> co_choose_geometry();
   uint64_t capacity_sectors() const;
   void start(std::unique_ptr<Request> request);
   CoResult<uint8_t> co_execute(Request& request);

@@ -6,6 +6,7 @@
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_pci_types.h"
 #include "hw/virtio/virtio_rng.h"
+#include "hw/virtio/virtio_scsi.h"
 #include "hw/virtio/virtio_serial.h"
 
 namespace rhea {
@@ -76,6 +77,18 @@ constexpr VirtioPciKind kSerialKind{.base = "virtio-serial-pci-base",
                                     .device = &VirtioSerial::kType,
                                     .properties = kSerialFunction};
 
+constexpr PropertyInfo kScsiFunction[] = {P::kIoeventfd, P::kVectors};
+constexpr VirtioPciKind kScsiKind{.base = "virtio-scsi-pci-base",
+                                  .generic = "virtio-scsi-pci",
+                                  .transitional = "virtio-scsi-pci-transitional",
+                                  .non_transitional = "virtio-scsi-pci-non-transitional",
+                                  .alias = "virtio-scsi",
+                                  .description = nullptr,
+                                  .class_id = 0x0100,
+                                  .category = DeviceCategory::kStorage,
+                                  .default_vectors = VirtioPci::kAutoVectors,
+                                  .device = &VirtioScsi::kType,
+                                  .properties = kScsiFunction};
 constexpr PropertyInfo kInputFunction[] = {P::kVectors};
 constexpr VirtioPciKind kKeyboardKind{.base = "virtio-keyboard-pci-base",
                                       .generic = "virtio-keyboard-pci",
@@ -123,6 +136,8 @@ void register_virtio_types(TypeRegistry& registry) {
   add_virtio_pci<VirtioMouse, kMouseKind>(registry);
   add_virtio_pci<VirtioTablet, kTabletKind>(registry);
   add_virtio_pci<VirtioNet, kNetKind>(registry);
+  registry.add(VirtioScsi::kCommonType);
+  add_virtio_pci<VirtioScsi, kScsiKind>(registry);
   add_virtio_pci<VirtioRng, kRngKind>(registry);
   add_virtio_pci<VirtioBalloon, kBalloonKind>(registry);
 }

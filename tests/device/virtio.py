@@ -169,3 +169,50 @@ class BlockDriver(VirtioDriver):
 
     def request(self, *args, **kwargs):
         return self.finish(self.send(*args, **kwargs))
+
+
+class ScsiDriver(VirtioDriver):
+    """Commands of a virtio-scsi controller: queues are control, events, commands (VIRTIO 1.2, 5.6)."""
+    CONTROL, EVENTS, COMMANDS = 0, 1, 2
+    SENSE_BYTES, CDB_BYTES = 96, 32
+    OK, OVERRUN, ABORTED, BAD_TARGET, RESET, FAILURE = 0, 1, 2, 3, 4, 9
+
+    @staticmethod
+    def lun_bytes(target, lun):
+        return bytes([1, target, 0x40 | lun >> 8 if lun else 0, lun & 0xff, 0, 0, 0, 0])
+
+    def send(self, cdb, target=0, lun=0, data=b"", in_bytes=0, tag=0, queue=COMMANDS):
+        head = self.lun_bytes(target, lun) + struct.pack("<QBBB", tag, 0, 0, 0) + bytes(cdb).ljust(self.CDB_BYTES, b"\0")
+        pieces = [(self.put(head), len(head), False)]
+        if data:
+            pieces.append((self.put(data), len(data), False))
+        size = 12 + self.SENSE_BYTES
+        answer = self.put(b"\xff" * (size + in_bytes))
+        pieces.append((answer, size, True))
+        if in_bytes:
+            pieces.append((answer + size, in_bytes, True))
+        return self.offer(queue, pieces), answer, in_bytes, queue
+
+    def finish(self, sent):
+        """Waits for it; returns (response, status, sense data, residue, data)."""
+        head, answer, in_bytes, queue = sent
+        got = self.wait_used(queue)
+        assert got[0] == head, (got, head)
+        reply = bytes(self.q.read(answer, 12 + self.SENSE_BYTES + in_bytes))
+        sense_bytes, residue, _, status, response = struct.unpack("<IIHBB", reply[:12])
+        data = reply[12 + self.SENSE_BYTES:]
+        assert response != self.OK or got[1] <= len(reply), got
+        return response, status, reply[12:12 + sense_bytes], residue, data
+
+    def command(self, cdb, **kwargs):
+        return self.finish(self.send(cdb, **kwargs))
+
+    def manage(self, subtype, target=0, lun=0, tag=0, wait=True):
+        """A task management function; returns its response."""
+        request = struct.pack("<II", 0, subtype) + self.lun_bytes(target, lun) + struct.pack("<Q", tag)
+        answer = self.put(b"\xff")
+        head = self.offer(self.CONTROL, [(self.put(request), len(request), False), (answer, 1, True)])
+        if not wait:
+            return head, answer
+        assert self.wait_used(self.CONTROL)[0] == head
+        return self.q.read(answer, 1)[0]

@@ -1,5 +1,5 @@
 // The command set of C.6, command by command, against MMC-5's formats.
-#include "hw/ide/atapi.h"
+#include "hw/scsi/atapi.h"
 
 #include <gtest/gtest.h>
 
@@ -31,7 +31,7 @@ class Atapi : public testing::Test {
   }
   std::string sense_text() const {
     return str_cat(static_cast<int>(unit.sense.key), "/", hex(unit.sense.asc, 2), "/",
-                   hex(unit.sense.ascq(), 2));
+                   hex(unit.sense.ascq, 2));
   }
   /// The sense of a command that fails; "good" if it does not.
   std::string failure(std::initializer_list<uint8_t> bytes, const CdMedium& medium = kCd) {

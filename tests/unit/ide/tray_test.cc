@@ -1,5 +1,5 @@
 // The tray alone: every input in every state, and what each may change.
-#include "hw/ide/tray.h"
+#include "hw/scsi/tray.h"
 
 #include <gtest/gtest.h>
 

@@ -276,7 +276,8 @@ INSTANTIATE_TEST_SUITE_P(Virtio, OtherKinds,
                          testing::Values(std::tuple("virtio-rng-pci", "virtio-rng", 1),
                                          std::tuple("virtio-balloon-pci", "virtio-balloon", 1),
                                          std::tuple("virtio-net-pci", "virtio-net", 11),
-                                         std::tuple("virtio-serial-pci", "virtio-console", 3)));
+                                         std::tuple("virtio-serial-pci", "virtio-console", 3),
+                                         std::tuple("virtio-scsi-pci", "virtio-scsi", 1)));
 
 }  // namespace
 }  // namespace rhea

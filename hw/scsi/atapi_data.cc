@@ -1,4 +1,4 @@
-#include "hw/ide/atapi_data.h"
+#include "hw/scsi/atapi_data.h"
 
 #include <algorithm>
 #include <string_view>
@@ -45,7 +45,7 @@ AtapiData sense_data(const Sense& sense) {
   out[2] = static_cast<uint8_t>(sense.key);
   out[7] = static_cast<uint8_t>(out.size() - 8);
   out[12] = sense.asc;
-  out[13] = sense.ascq();
+  out[13] = sense.ascq;
   return out;
 }
 

@@ -1,6 +1,6 @@
-// The CD drive behind the PACKET command: CDBs in, replies, sense data and plans for reading out. Knows
-// neither registers nor storage. Spec: MMC-5 (T10/1675D), SPC-3 (T10/1416D); READ CD and mode pages also
-// SFF-8020i.
+// The logical unit of a CD drive, behind PACKET or on a SCSI bus: CDBs in, replies, sense data and plans for
+// reading out. Knows neither registers nor storage. Spec: MMC-5 (T10/1675D), SPC-3 (T10/1416D); READ CD and
+// mode pages also SFF-8020i.
 #pragma once
 
 #include <array>
@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "hw/ide/tray.h"
+#include "hw/scsi/sense.h"
+#include "hw/scsi/tray.h"
 
 namespace rhea {
 
@@ -18,31 +19,6 @@ inline constexpr uint32_t kCdSectorBytes = 2048;
 inline constexpr uint32_t kCdRawSectorBytes = 2352;
 
 using Cdb = std::array<uint8_t, kCdbBytes>;  // guest-controlled
-
-enum class SenseKey : uint8_t {
-  kNone = 0,
-  kNotReady = 2,
-  kMediumError = 3,
-  kIllegalRequest = 5,
-  kUnitAttention = 6
-};
-
-namespace asc {
-inline constexpr uint8_t kNone = 0x00, kUnrecoveredRead = 0x11, kInvalidOpcode = 0x20, kLbaOutOfRange = 0x21,
-                         kInvalidField = 0x24, kMediumChanged = 0x28, kIncompatibleMedium = 0x30,
-                         kSavingUnsupported = 0x39, kNoMedium = 0x3a, kRemovalPrevented = 0x53;
-}
-
-/// Why the last command failed; SPC-3 4.5.
-struct Sense {
-  SenseKey key = SenseKey::kNone;
-  uint8_t asc = 0;
-  friend bool operator==(const Sense&, const Sense&) = default;
-  /// The qualifier that goes with `asc`: each is used with one only.
-  uint8_t ascq() const { return asc == asc::kRemovalPrevented ? 2 : 0; }
-  /// The Error register of a CHECK CONDITION.
-  uint8_t error_register() const;
-};
 
 /// Sectors to read; `sector_bytes` is 2048, or 2352 for raw sectors made around the data.
 struct ReadPlan {
@@ -93,8 +69,8 @@ class AtapiUnit {
   struct Command;
   struct Call;
   static const Command* find(uint8_t opcode);
-  AtapiReply check(SenseKey key, uint8_t code);
-  AtapiReply invalid_field() { return check(SenseKey::kIllegalRequest, asc::kInvalidField); }
+  AtapiReply check(const Sense& failure);
+  AtapiReply invalid_field() { return check(sense::kInvalidField); }
   static AtapiReply data(std::vector<uint8_t> bytes, size_t allocation);
 
   AtapiReply test_unit_ready(const Call&);

@@ -1,4 +1,4 @@
-#include "hw/ide/tray.h"
+#include "hw/scsi/tray.h"
 
 #include <utility>
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "hw/ide/atapi.h"
+#include "hw/scsi/atapi.h"
 
 namespace rhea {
 

@@ -1,4 +1,4 @@
-#include "hw/ide/drive_events.h"
+#include "hw/block/drive_events.h"
 
 #include "block/graph/block_backend.h"
 #include "qapi/qapi_events_block.h"

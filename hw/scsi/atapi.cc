@@ -1,9 +1,9 @@
-#include "hw/ide/atapi.h"
+#include "hw/scsi/atapi.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "hw/ide/atapi_data.h"
+#include "hw/scsi/atapi_data.h"
 #include "util/byteorder.h"
 #include "util/log.h"
 
@@ -55,12 +55,8 @@ const AtapiUnit::Command* AtapiUnit::find(uint8_t opcode) {
   return nullptr;
 }
 
-uint8_t Sense::error_register() const {
-  return static_cast<uint8_t>(static_cast<unsigned>(key) << 4);
-}
-
-AtapiReply AtapiUnit::check(SenseKey key, uint8_t code) {
-  sense = {key, code};
+AtapiReply AtapiUnit::check(const Sense& failure) {
+  sense = failure;
   return {.kind = AtapiReply::Kind::kCheck};
 }
 
@@ -78,25 +74,25 @@ AtapiReply AtapiUnit::execute(const Cdb& cdb, const CdMedium& medium) {
     if (sense.key == SenseKey::kUnitAttention) return {.kind = AtapiReply::Kind::kCheck};
     switch (tray.take_notice(medium.present)) {
       case TrayNotice::kNoMedium:
-        return check(SenseKey::kNotReady, asc::kNoMedium);
+        return check(sense::kNoMedium);
       case TrayNotice::kMediumChanged:
-        return check(SenseKey::kUnitAttention, asc::kMediumChanged);
+        return check(sense::kMediumChanged);
       case TrayNotice::kNone:
         break;
     }
   }
   if (command == nullptr) {
-    log_guest_error("ide-cd: unknown command 0x", hex(cdb[0], 2));
-    return check(SenseKey::kIllegalRequest, asc::kInvalidOpcode);
+    log_guest_error("cd: unknown command 0x", hex(cdb[0], 2));
+    return check(sense::kInvalidOpcode);
   }
   if ((command->flags & kNeedsMedium) != 0 && (tray.open() || !medium.present))
-    return check(SenseKey::kNotReady, asc::kNoMedium);
+    return check(sense::kNoMedium);
   if (!allowed_in_ua) sense = {};
   return (this->*command->run)({cdb, medium});
 }
 
 void AtapiUnit::fail_read() {
-  sense = {SenseKey::kMediumError, asc::kUnrecoveredRead};
+  sense = sense::kReadFailed;
 }
 
 void AtapiUnit::reset() {
@@ -128,7 +124,7 @@ AtapiReply AtapiUnit::start_stop(const Call& c) {
   if (start) {
     tray.guest_load(c.medium.present);
   } else if (!tray.guest_eject()) {
-    return check(SenseKey::kNotReady, asc::kRemovalPrevented);
+    return check(sense::kRemovalPrevented);
   }
   return {};
 }
@@ -156,12 +152,12 @@ AtapiReply AtapiUnit::read_12(const Call& c) {
 AtapiReply AtapiUnit::read_sectors(const Call& c, ReadPlan plan) {
   if (plan.sectors == 0) return {};
   if (plan.lba >= c.medium.sectors || plan.sectors > c.medium.sectors - plan.lba)
-    return check(SenseKey::kIllegalRequest, asc::kLbaOutOfRange);
+    return check(sense::kLbaOutOfRange);
   return {.kind = AtapiReply::Kind::kRead, .read = plan};
 }
 
 AtapiReply AtapiUnit::seek(const Call& c) {
-  if (c.be32(2) >= c.medium.sectors) return check(SenseKey::kIllegalRequest, asc::kLbaOutOfRange);
+  if (c.be32(2) >= c.medium.sectors) return check(sense::kLbaOutOfRange);
   return {};
 }
 
@@ -201,7 +197,7 @@ AtapiReply AtapiUnit::read_disc_information(const Call& c) {
 
 AtapiReply AtapiUnit::mode_sense(const Call& c) {
   const unsigned control = c.cdb[2] >> 6;
-  if (control == 3) return check(SenseKey::kIllegalRequest, asc::kSavingUnsupported);
+  if (control == 3) return check(sense::kSavingUnsupported);
   AtapiData out = mode_page_data(c.medium, tray, c.cdb[2] & 0x3f, control);
   if (out.empty()) return invalid_field();
   return data(std::move(out), c.be16(7));
@@ -211,7 +207,7 @@ AtapiReply AtapiUnit::read_dvd_structure(const Call& c) {
   const uint8_t format = c.cdb[7], layer = c.cdb[6];
   const bool of_disc = format < 0xc0;                  // the rest is about the drive, MMC-5 table 410
   if ((c.cdb[1] & 0x0f) != 0) return invalid_field();  // Blu-ray
-  if (of_disc && !c.medium.is_dvd()) return check(SenseKey::kIllegalRequest, asc::kIncompatibleMedium);
+  if (of_disc && !c.medium.is_dvd()) return check(sense::kIncompatibleMedium);
   if (of_disc && layer != 0) return invalid_field();
   AtapiData out = dvd_structure(c.medium, format);
   if (out.empty()) return invalid_field();
