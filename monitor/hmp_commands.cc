@@ -70,7 +70,7 @@ Result<> hmp_watchdog_action(HmpCall& call) {
   const std::optional<WatchdogAction> action = from_string<WatchdogAction>(call.str("action"));
   if (!action) return fail(EINVAL, "Parameter 'action' does not accept value '", call.str("action"), "'");
   args.action = *action;
-  return qmp_watchdog_set_action(call.ctx, std::move(args));
+  return qmp_watchdog_set_action(call.ctx, args);
 }
 
 Result<> hmp_info_version(HmpCall& call) {

@@ -29,8 +29,4 @@ Result<HumanReadableText> qmp_x_query_usb(QmpContext&) {
   return fail(ENODEV, "USB support not enabled");
 }
 
-Result<std::vector<MemoryDeviceInfo>> qmp_query_memory_devices(QmpContext&) {
-  return std::vector<MemoryDeviceInfo>();
-}
-
 }  // namespace rhea

@@ -4,6 +4,7 @@
 #include "accel/accel.h"
 #include "hw/core/device.h"
 #include "hw/core/machine.h"
+#include "hw/mem/pc_dimm.h"
 #include "hw/pci/pci_device.h"
 #include "memory/memory.h"
 #include "qapi/hmp_registry.h"
@@ -63,7 +64,11 @@ Result<> info_numa(HmpCall& call) {
     call.print("node ", i, " cpus:");
     for (const CpuInfoFast& cpu : cpus)
       if (cpu.props && cpu.props->node_id == static_cast<int64_t>(i)) call.print(" ", cpu.cpu_index);
-    call.print("\nnode ", i, " size: ", numa->nodes[i].bytes >> 20, " MB\nnode ", i, " plugged: 0 MB\n");
+    uint64_t plugged = 0;
+    for (const PcDimm* module : memory_devices().modules())
+      if (module->node == i) plugged += module->bytes();
+    call.print("\nnode ", i, " size: ", (numa->nodes[i].bytes + plugged) >> 20, " MB\nnode ", i,
+               " plugged: ", plugged >> 20, " MB\n");
   }
   return {};
 }

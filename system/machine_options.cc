@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "system/option_handlers.h"
 #include "target/i386/cpu_model.h"
@@ -105,17 +106,49 @@ Result<> opt_cpu(CommandLine& c, std::string_view text) {
   return {};
 }
 
+namespace {
+
+/// What may be added to the running machine.
+Result<> opt_memory_modules(MachineConfig& config, const Fields& f) {
+  constexpr uint64_t kMostSlots = 256;
+  const std::string *most = f.find("maxmem"), *slots = f.find("slots");
+  config.max_ram_bytes = 0;
+  config.memory_slots = 0;
+  if (most == nullptr) {
+    if (slots != nullptr) return fail(EINVAL, "slots specified but no max-size");
+    return {};
+  }
+  uint64_t bytes = 0, count = 0;
+  if (!parse_size(*most, bytes, 'M')) return fail(EINVAL, "Parameter 'maxmem' expects a size");
+  if (slots != nullptr) {
+    const auto [end, error] = std::from_chars(slots->data(), slots->data() + slots->size(), count);
+    if (error != std::errc() || end != slots->data() + slots->size())
+      return fail(EINVAL, "Parameter 'slots' expects a number");
+  }
+  if (bytes < config.ram_bytes)
+    return fail(EINVAL, "invalid value of maxmem: maximum memory size (0x", hex(bytes),
+                ") must be at least the initial memory size (0x", hex(config.ram_bytes), ")");
+  if (count != 0 && bytes == config.ram_bytes)
+    return fail(EINVAL, "invalid value of maxmem: memory slots were specified but maximum memory size (0x",
+                hex(bytes), ") is equal to the initial memory size (0x", hex(config.ram_bytes), ")");
+  if (count > kMostSlots) return fail(EINVAL, "unsupported amount of memory slots: ", count);
+  if (bytes % 8192 != 0) return fail(EINVAL, "maximum memory size must by aligned to multiple of 8192 bytes");
+  config.max_ram_bytes = bytes;
+  config.memory_slots = static_cast<uint32_t>(count);
+  return {};
+}
+
+}  // namespace
+
 Result<> opt_memory(CommandLine& c, std::string_view text) {
   const Fields f = TRY(Fields::parse(text, "size", "memory"));
-  if (f.find("maxmem") != nullptr || f.find("slots") != nullptr)
-    return fail(ENOTSUP, "memory hotplug ('slots' and 'maxmem') is not available");
   const std::string* size = f.find("size");
   uint64_t bytes = 0;
   if (size == nullptr || !parse_size(*size, bytes, 'M'))
     return fail(EINVAL, "Parameter 'size' expects a size");
   if (bytes == 0) bytes = uint64_t{128} << 20;
   c.config.ram_bytes = (bytes + 8191) & ~uint64_t{8191};
-  return {};
+  return opt_memory_modules(c.config, f);
 }
 
 /// "cpus" may stand several times, each with a number or a range.

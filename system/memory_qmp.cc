@@ -1,4 +1,4 @@
-// QMP: memsave, pmemsave, query-memory-size-summary.
+// QMP: memsave, pmemsave.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -75,14 +75,6 @@ Result<> qmp_pmemsave(QmpContext&, PmemsaveArgs args) {
   TRY(check_size(args.size));
   return save(args.filename, static_cast<uint64_t>(args.val), static_cast<uint64_t>(args.size),
               [](uint64_t at) { return std::optional<uint64_t>(at); });
-}
-
-Result<MemoryInfo> qmp_query_memory_size_summary(QmpContext& ctx) {
-  MemoryInfo info;
-  const auto* machine = dynamic_cast<const Machine*>(ctx.qom.resolve("/machine"));
-  if (machine != nullptr && machine->config != nullptr) info.base_memory = machine->config->ram_bytes;
-  info.plugged_memory = 0;
-  return info;
 }
 
 }  // namespace rhea

@@ -241,6 +241,10 @@ Result<> Vm::make_machine() {
 }
 
 CoResult<> Vm::co_build_machine() {
+  // A guest looks for modules that come later where a table of nodes says that they can be.
+  NumaConfig& numa = options_.config.numa;
+  if (options_.config.memory_slots != 0 && !numa.any() && check_numa_supported())
+    numa.nodes.push_back({.present = true, .bytes = options_.config.ram_bytes});
   co_await or_return(numa_complete(options_.config.numa, options_.config.ram_bytes));
   machine_context_ = std::make_unique<MachineContext>(device_context_, *accel_, *this, options_.config);
   co_return co_await machine_->co_build(*machine_context_);

@@ -87,6 +87,7 @@ Result<> Piix4Pm::do_realize() {
 void Piix4Pm::do_unrealize() {
   pci_hotplug.reset();
   cpu_hotplug.reset();
+  memory_hotplug.reset();
   acpi_.reset();
   pm_window_.reset();
   apm_region_.reset();
@@ -262,8 +263,21 @@ constexpr VMStateField kPmFields[] = {
      }},
     {.name = "acpi_pci_hotplug", .save = save_pci_hotplug, .load = load_pci_hotplug},
 };
-constexpr VMStateField kMemoryHotplugFields[] = {padding(4)};
-constexpr VMState kMemoryHotplug{.name = "piix4_pm/memhp", .version = 1, .fields = kMemoryHotplugFields};
+constexpr VMStateField kPmMemoryFields[] = {
+    {.name = "acpi_memory_hotplug",
+     .save =
+         [](const void* o, StateWriter& out, const VMStateField&) {
+           vmstate_save(MemoryHotplug::kVmState, static_cast<const Piix4Pm*>(o)->memory_hotplug.get(), out);
+         },
+     .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
+       MemoryHotplug* hotplug = static_cast<Piix4Pm*>(o)->memory_hotplug.get();
+       if (hotplug == nullptr) return fail(EINVAL, "the machine has no memory hotplug");
+       return vmstate_load(MemoryHotplug::kVmState, hotplug, in, MemoryHotplug::kVmState.version);
+     }}};
+constexpr VMState kMemoryHotplug{
+    .name = "piix4_pm/memhp", .version = 1, .fields = kPmMemoryFields, .needed = [](const void* o) {
+      return static_cast<const Piix4Pm*>(o)->memory_hotplug != nullptr;
+    }};
 
 /// With the legacy interface there is nothing that the processors themselves do not tell.
 constexpr VMStateField kCpuHotplugFields[] = {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hw/acpi/cpu_hotplug.h"
+#include "hw/acpi/memory_hotplug.h"
 #include "hw/acpi/pci_hotplug.h"
 #include "hw/acpi/pm1.h"
 #include "hw/i2c/smbus_host.h"
@@ -51,6 +52,8 @@ class Piix4Pm final : public PciDevice {
 
   /// Processors that come and go; the board makes it after this device. Null where it has none.
   std::unique_ptr<CpuHotplug> cpu_hotplug;
+  /// Memory modules likewise.
+  std::unique_ptr<MemoryHotplug> memory_hotplug;
   /// PCI functions that come and go; null if both properties are off. Since realize.
   std::unique_ptr<AcpiPciHotplug> pci_hotplug;
 

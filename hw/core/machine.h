@@ -52,6 +52,8 @@ enum class VgaKind : uint8_t { kNone, kStd };
 /// What the command line says about the machine, checked. Owned by the VM; outlives the machine.
 struct MachineConfig {
   uint64_t ram_bytes = uint64_t{128} << 20;
+  uint64_t max_ram_bytes = 0;  ///< with all modules that may come; 0: as much as there is
+  uint32_t memory_slots = 0;   ///< for them
   std::string mem_path;       ///< -mem-path: a file, or a directory for one
   bool mem_prealloc = false;  ///< -mem-prealloc
   SmpTopology smp;

@@ -54,7 +54,9 @@ struct AcpiConfig {
   std::optional<uint16_t> cpu_hotplug_base;  // registers by which processors come and go, 12 ports
   std::optional<uint16_t> pci_hotplug_base;  // registers by which PCI functions come and go, 24 ports
   AcpiPciBus pci_root;
-  std::vector<bool> serial_ports;  // which of COM1 (0x3f8, IRQ 4) and COM2 (0x2f8, IRQ 3) exist
+  unsigned memory_slots = 0;          // for modules that come and go; their registers' place is fixed
+  std::optional<Range> module_range;  // where such modules can be
+  std::vector<bool> serial_ports;     // which of COM1 (0x3f8, IRQ 4) and COM2 (0x2f8, IRQ 3) exist
   bool rtc = true;
   bool keyboard = true;  // i8042 with keyboard and mouse
   bool fw_cfg = true;

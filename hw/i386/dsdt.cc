@@ -11,6 +11,7 @@
 #include "hw/acpi/aml_resource.h"
 #include "hw/i386/acpi_tables.h"
 #include "hw/i386/cpu_aml.h"
+#include "hw/i386/memory_aml.h"
 #include "hw/i386/pci_aml.h"
 
 namespace rhea {
@@ -247,10 +248,12 @@ Bytes build_dsdt_body(const AcpiConfig& config) {
   TermList system_bus{pci_bus(config)};
   system_bus.add(interrupt_links(config));
   system_bus.add(cpu_container(config));
+  if (config.memory_slots != 0) system_bus.add(memory_container(config));
   if (config.hpet_id != 0) system_bus.add(hpet_device());
   TermList root{scope("\\_SB", system_bus), gpe_scope()};
   if (config.cpu_hotplug_base) root.add(cpu_hotplug_event());
   if (config.pci_hotplug_base) root.add(pci_hotplug_event());
+  if (config.memory_slots != 0) root.add(memory_hotplug_event());
   if (config.s3) root.add(sleep_state(3, 1));
   if (config.s4) root.add(sleep_state(4, config.s4_type));
   root.add(sleep_state(5, 0));

@@ -36,6 +36,8 @@ void add_basics(FwCfgStore& s, const FwCfgConfig& c) {
 }
 
 Result<> add_memory_map(FwCfgStore& s, const FwCfgConfig& c) {
+  if (c.reserved_memory_end != 0)
+    TRY(s.add_file("etc/reserved-memory-end", ByteBuffer().u64(c.reserved_memory_end).take()));
   std::vector<E820Entry> map = c.reserved;
   for (const E820Entry& e : ram_map(c.ram_below_4g, c.ram_above_4g)) map.push_back(e);
   return s.add_file("etc/e820", encode_e820(map));

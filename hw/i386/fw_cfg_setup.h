@@ -43,6 +43,7 @@ struct FwCfgConfig {
   bool s3 = false, s4 = true;                   // must agree with the ACPI tables
   uint8_t s4_type = 2;                          // SLP_TYP of S4
   bool irq0_override = true;                    // IRQ 0 arrives at I/O APIC input 2
+  uint64_t reserved_memory_end = 0;             // where addresses kept for memory modules end; 0: none are
   uint32_t hpet_id = 0;                         // as AcpiConfig has it
   std::optional<uint64_t> msr_feature_control;  // value for IA32_FEATURE_CONTROL, if guests get VMX
   FwCfgBoot boot;

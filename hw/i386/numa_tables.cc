@@ -9,7 +9,7 @@ namespace rhea {
 namespace {
 
 constexpr uint64_t kLowHoleFirst = 640 * 1024, kLowHoleEnd = 1024 * 1024, kFourGiB = uint64_t{1} << 32;
-constexpr uint32_t kEnabled = 1;
+constexpr uint32_t kEnabled = 1, kHotpluggable = 2;
 constexpr uint32_t kNumaTablesXapicIds = 255;  // larger ids need an x2APIC entry
 
 void srat_cpu(ByteBuffer& b, const AcpiConfig::Cpu& cpu) {
@@ -55,6 +55,11 @@ Bytes build_srat_body(const AcpiConfig& c) {
   }
   // The table's size must not depend on how the nodes lie.
   for (; entries < c.numa.nodes.size() + 2; ++entries) srat_memory(b, 0, 0, 0, 0);
+  if (c.module_range) {  // a module tells its node itself; until then the whole is the last one's
+    const auto node = static_cast<uint32_t>(c.numa.nodes.size() - 1);
+    srat_memory(b, node, c.module_range->first, c.module_range->last - c.module_range->first + 1,
+                kEnabled | kHotpluggable);
+  }
   return b.take();
 }
 

@@ -17,6 +17,7 @@
 #include "hw/i386/pc_build.h"
 #include "hw/ide/piix3_ide.h"
 #include "hw/isa/piix3.h"
+#include "hw/mem/pc_dimm.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/pvpanic.h"
 #include "hw/nvram/fw_cfg.h"
@@ -100,6 +101,7 @@ void PcMachine::apply_compatibility() {
 
 PcMachine::~PcMachine() {
   X86Cpu::set_plug_handler(nullptr);
+  memory_devices().clear();
 }
 
 CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
@@ -164,6 +166,7 @@ CoResult<> PcMachine::co_build_chipset(MachineContext& context) {
     co_await or_return(co_await co_add<SmbusEeprom>(context, &pm_->smbus(), wire_module));
   }
   build_cpu_hotplug(context);
+  build_memory_hotplug(context);
   co_return Result<>();
 }
 
@@ -308,6 +311,8 @@ Result<> PcMachine::fill_fw_cfg(MachineContext& context) {
   f.s3 = pm_ != nullptr && pm_->disable_s3 == 0;
   f.s4 = pm_ != nullptr && pm_->disable_s4 == 0;
   f.s4_type = pm_ != nullptr ? pm_->s4_val : 2;
+  if (const MemoryDevices& modules = memory_devices(); modules.region() != nullptr)
+    f.reserved_memory_end = (modules.base() + modules.window_bytes() + kGiB - 1) / kGiB * kGiB;
   f.hpet_id = hpet_ != nullptr ? hpet_->block_id() : 0;
   f.boot.order = TRY(boot_paths(*this));
   f.boot.strict = c.boot.strict;
@@ -393,6 +398,10 @@ AcpiConfig PcMachine::acpi_config() const {
     a.pci_hotplug_base = AcpiPciHotplug::kBase;
     a.pci_root = acpi_pci_bus(host_->pci());
   }
+  const MemoryDevices& modules = memory_devices();
+  a.memory_slots = modules.slots();
+  if (modules.region() != nullptr)
+    a.module_range = {modules.base(), modules.base() + modules.window_bytes() - 1};
   a.s3 = pm_->disable_s3 == 0;
   a.s4 = pm_->disable_s4 == 0;
   a.s4_type = pm_->s4_val;

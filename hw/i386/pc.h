@@ -11,6 +11,7 @@
 namespace rhea {
 
 class CpuHotplug;
+class MemoryHotplug;
 class FwCfgIo;
 class Hpet;
 class IsaFdc;
@@ -44,6 +45,7 @@ class PcMachine final : public Machine {
   void withdraw_unplug(Device& device) override;
   /// Null without ACPI.
   const CpuHotplug* cpu_hotplug() const;
+  const MemoryHotplug* memory_hotplug() const;
 
   // Properties.
   OnOffAuto vmport = OnOffAuto::kAuto;
@@ -66,6 +68,8 @@ class PcMachine final : public Machine {
   Result<> show_firmware_low(const RamBlock& flash);
   Result<> build_cpus(MachineContext& context);
   void build_cpu_hotplug(MachineContext& context);
+  void build_memory_hotplug(MachineContext& context);
+  void memory_told_status(unsigned slot);
   void cpu_told_status(unsigned slot);
   void tell_firmware_cpus();
   CoResult<> co_build_chipset(MachineContext& context);

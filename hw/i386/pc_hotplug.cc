@@ -1,8 +1,11 @@
-// What comes to and goes from a running pc machine: processors and PCI functions.
+// What comes to and goes from a running pc machine: processors and PCI functions; memory is in
+// pc_memory_hotplug.cc.
 #include "hw/acpi/piix4_pm.h"
 #include "hw/core/unplug.h"
 #include "hw/i386/fw_cfg_setup.h"
 #include "hw/i386/pc.h"
+#include "hw/i386/pc_memory_hotplug.h"
+#include "hw/mem/pc_dimm.h"
 #include "hw/nvram/fw_cfg.h"
 #include "hw/rtc/mc146818.h"
 #include "qapi/qapi_commands_devices.h"
@@ -92,6 +95,10 @@ void PcMachine::device_plugged(Device& device) {
     if (pm_ != nullptr && pm_->pci_hotplug != nullptr) pm_->pci_hotplug->plugged(*function);
     return;
   }
+  if (const auto* module = dynamic_cast<const PcDimm*>(&device)) {
+    if (pm_ != nullptr) pm_->memory_hotplug->plugged(static_cast<unsigned>(module->slot));
+    return;
+  }
   const auto* cpu = dynamic_cast<const X86Cpu*>(&device);
   if (cpu == nullptr) return;
   tell_firmware_cpus();
@@ -101,6 +108,12 @@ void PcMachine::device_plugged(Device& device) {
 Result<bool> PcMachine::ask_to_unplug(Device& device) {
   if (const auto* function = dynamic_cast<const PciDevice*>(&device)) {
     pm_->pci_hotplug->ask_to_unplug(*function);  // its bus allows it, so it is there
+    return true;
+  }
+  if (const auto* module = dynamic_cast<const PcDimm*>(&device)) {
+    if (pm_ == nullptr)
+      return fail(ENOTSUP, "memory hotplug is not enabled: missing acpi device or acpi disabled");
+    pm_->memory_hotplug->ask_to_unplug(static_cast<unsigned>(module->slot));
     return true;
   }
   const auto* cpu = dynamic_cast<const X86Cpu*>(&device);
@@ -119,13 +132,17 @@ void PcMachine::withdraw_unplug(Device& device) {
     pm_->pci_hotplug->withdraw(*function);
   if (const auto* cpu = dynamic_cast<const X86Cpu*>(&device); cpu != nullptr && pm_ != nullptr)
     pm_->cpu_hotplug->withdraw(cpu->index());
+  if (const auto* module = dynamic_cast<const PcDimm*>(&device); module != nullptr && pm_ != nullptr)
+    pm_->memory_hotplug->withdraw(static_cast<unsigned>(module->slot));
 }
 
 Result<std::vector<ACPIOSTInfo>> qmp_query_acpi_ospm_status(QmpContext& ctx) {
   auto* machine = dynamic_cast<PcMachine*>(ctx.qom.resolve("/machine"));
   const CpuHotplug* hotplug = machine != nullptr ? machine->cpu_hotplug() : nullptr;
   if (hotplug == nullptr) return fail(ENOTSUP, "command is not supported, missing ACPI device");
-  return slot_reports(*hotplug);
+  std::vector<ACPIOSTInfo> out = module_reports(*machine->memory_hotplug());
+  for (ACPIOSTInfo& info : slot_reports(*hotplug)) out.push_back(std::move(info));
+  return out;
 }
 
 }  // namespace rhea

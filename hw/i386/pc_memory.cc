@@ -8,6 +8,7 @@
 
 #include "hw/block/pflash_cfi01.h"
 #include "hw/i386/pc_build.h"
+#include "hw/mem/pc_dimm.h"
 #include "hw/nvram/fw_cfg.h"
 #include "memory/backend.h"
 #include "util/log.h"
@@ -76,6 +77,13 @@ Result<> PcMachine::build_memory(MachineContext& context) {
     ram_high_ = MemoryRegion::alias("ram-above-4g", *ram_, below_4g_, above_4g_);
     system_memory().add_subregion(kFourGiB, *ram_high_);
   }
+  // Modules that come later have their addresses behind the RAM, from a GiB on.
+  const MachineConfig& c = context.config;
+  memory_devices().set_up(kFourGiB + (above_4g_ + kGiB - 1) / kGiB * kGiB,
+                          std::max(c.max_ram_bytes, bytes) - bytes, c.memory_slots,
+                          static_cast<uint32_t>(c.numa.nodes.size()));
+  if (memory_devices().region() != nullptr)
+    system_memory().add_subregion(memory_devices().base(), *memory_devices().region());
   // What no other region claims belongs to the PCI bus.
   pci_memory_ = MemoryRegion::container("pci", MemoryRegion::kWholeSpace);
   system_memory().add_subregion(0, *pci_memory_, -1);

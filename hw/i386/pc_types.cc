@@ -12,6 +12,7 @@
 #include "hw/input/input_types.h"
 #include "hw/intc/intc_types.h"
 #include "hw/isa/piix3.h"
+#include "hw/mem/pc_dimm.h"
 #include "hw/misc/misc_types.h"
 #include "hw/nvram/fw_cfg.h"
 #include "hw/pci/pci_bridge.h"
@@ -146,6 +147,7 @@ void register_pc_types() {
   register_i2c_types(registry);
   register_input_types(registry);
   register_intc_types(registry);
+  register_mem_types(registry);
   register_misc_types(registry);
   register_rtc_types(registry);
   register_scsi_types(registry);

@@ -1,6 +1,6 @@
 #include "hw/virtio/virtio_rng.h"
 
-#include "hw/virtio/link_property.h"
+#include "hw/core/link_property.h"
 #include "qapi/vm_control.h"
 #include "util/clock.h"
 

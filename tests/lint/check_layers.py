@@ -25,7 +25,7 @@ MAY = {
     "modules": BASE + ["ui/vnc"],
     "accel": CORE + ["memory"],
     "hw/core": CORE + ["block", "chardev", "memory", "accel"],
-    "hw": CORE + ["block", "chardev", "net", "memory", "accel", "ui", "hw/core", "hw/block", "hw/pci",
+    "hw": CORE + ["block", "chardev", "net", "memory", "accel", "ui", "hw/core", "hw/block", "hw/mem", "hw/pci",
                   "hw/isa", "hw/i2c", "hw/scsi"],  # hw/<one bus or family>
     "target/i386": CORE + ["memory", "accel", "hw/core"],
     "hw/i386": CORE + ["block", "chardev", "memory", "accel", "ui", "target/i386", "hw"],

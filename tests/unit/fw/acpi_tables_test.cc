@@ -183,6 +183,22 @@ TEST_F(Iasl, SlotsOnTwoBusesDoToo) {
       << "the ISA bridge's slot has a device already";
 }
 
+TEST_F(Iasl, MemorySlotsDoToo) {
+  AcpiConfig c = two_cpus();
+  c.memory_slots = 17;
+  c.module_range = AcpiConfig::Range{0x1'0000'0000, 0x5'7fff'ffff};
+  c.numa.nodes.push_back({.present = true, .bytes = c.ram_below_4g});
+  c.numa.distances = {{10}};
+  auto tables = tables_of(c);
+  round_trip("DSDT", tables["DSDT"]);
+  round_trip("SRAT", tables["SRAT"]);
+  std::ifstream in(dir_ / "DSDT.dsl");
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  for (const char* part : {"_GPE._E03, 0, NotSerialized)", "Device (M010)", "PNP0C80", "MCRS (0x10)",
+                           "Notify (M010, Arg1)", "MEJ0 (0x10)"})
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+}
+
 TEST_F(Iasl, TheBarestMachineDoesToo) {
   AcpiConfig c;
   c.cpus = {{0, true}};
