@@ -33,6 +33,7 @@ struct DriveSet::Request {
   bool snapshot = false;
   bool copy_on_read = false;
   bool writeback = true;
+  AioDefault aio_default = AioDefault::kThreads;
   std::string file;
   int bus = 0, unit = -1;
   BlockErrorPolicy on_read = BlockErrorPolicy::kReport, on_write = BlockErrorPolicy::kEnospc;
@@ -118,9 +119,11 @@ Result<> DriveSet::Request::take_access() {
     const std::string mode = aio->is_string() ? aio->as_string() : std::string();
     if (mode != "threads" && mode != "native" && mode != "io_uring")
       return fail(EINVAL, "invalid aio option");
-    if (!options.has("filename")) {  // it is the storage's
+    if (!options.has("filename")) {  // it is for whatever host files there are below
       options.erase("aio");
-      options.set("file.aio", mode);
+      aio_default = mode == "native"     ? AioDefault::kNative
+                    : mode == "io_uring" ? AioDefault::kIoUring
+                                         : AioDefault::kThreads;
     }
   }
   if (const auto format = TRY(own_string("format"))) {
@@ -216,6 +219,7 @@ CoResult<DriveInfo*> DriveSet::co_add(Json options, DriveInterface default_inter
     r.options.set_default("auto-read-only", true, OptionOrigin::kDefault);
     OpenRequest request(std::move(r.options), r.file);
     request.copy_on_read = r.copy_on_read && !r.snapshot;
+    request.aio = r.aio_default;
     node = co_await or_return(co_await co_open_node(graph_, std::move(request)));
   }
   if (r.snapshot && node)

@@ -162,7 +162,10 @@ Result<CharOptions> CharOptions::parse_legacy(std::string_view spec) {
   }
   if (kind == "unix" && colon != std::string_view::npos) {
     options.backend_ = "socket";
-    options.set("path", next_piece(rest));
+    std::string path = next_piece(rest);
+    constexpr std::string_view kKey = "path=";  // may be said or left out
+    if (path.starts_with(kKey)) path.erase(0, kKey.size());
+    options.set("path", path);
     TRY(options.parse_list(rest));
     return options;
   }

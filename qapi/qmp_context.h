@@ -5,6 +5,7 @@ namespace rhea {
 
 class BlockGraph;      // block/graph: nodes, edges, backends
 class DriveSet;        // block: the drives of -drive
+class JobSet;          // block/jobs: long work in the background
 class ObjectRoot;      // qom: the composition tree and the type registry
 class VmControl;       // system: run state, reset and shutdown requests
 class ChardevSet;      // chardev: the character devices by label
@@ -25,6 +26,7 @@ struct QmpContext {
   MonitorSession* session;     ///< null outside a monitor
   DriveSet* drives = nullptr;  ///< null where no drives can be made
   NbdServer* nbd = nullptr;    ///< null where nothing can be exported
+  JobSet* jobs = nullptr;      ///< null where there are no jobs
 };
 
 }  // namespace rhea

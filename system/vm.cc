@@ -47,13 +47,15 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
       device_context_(loop, virtual_clock(), graph_, chardevs_, this),
       qmp_context_(graph_, qom_root(), *this, chardevs_),
       drives_(graph_),
-      nbd_(graph_) {
+      nbd_(graph_),
+      jobs_(graph_) {
   qmp_context_.drives = &drives_;
   device_context_.drives = &drives_;
   device_context_.unplugger = &unplugger_;
   unplugger_.withdraw = [this](Device& device) { machine_->withdraw_unplug(device); };
   qmp_context_.nbd = &nbd_;
   nbd_.on_deleted = [](const std::string& id) { qapi_event_send_block_export_deleted(id); };
+  qmp_context_.jobs = &jobs_;
   register_block_drivers(graph_);
   actions() = options_.actions;
   set_data_file_finder([this](const std::string& name) { return options_.config.find_data_file(name); });
@@ -370,6 +372,7 @@ CoResult<> Vm::co_shut_down() {
   vnc_servers().clear();
   co_await or_return(co_await unplugger_.co_stop());
   set_device_context(nullptr);
+  co_await or_return(co_await jobs_.co_stop());
   graph_.device_resolver = nullptr;
   co_await or_return(co_await nbd_.co_stop());
   if (machine_ != nullptr) {

@@ -11,6 +11,7 @@
 #include "block/drive.h"
 #include "block/export/nbd_server.h"
 #include "block/graph/block_graph.h"
+#include "block/jobs/job.h"
 #include "chardev/chardev_set.h"
 #include "hw/core/machine.h"
 #include "hw/core/qtest_server.h"
@@ -123,6 +124,7 @@ class Vm final : public VmControl {
   DriveSet drives_;
   NbdServer nbd_;
   Unplugger unplugger_{device_context_};
+  JobSet jobs_;
   std::unique_ptr<Accelerator> accel_;
   std::shared_ptr<Machine> machine_;
   std::unique_ptr<MachineContext> machine_context_;

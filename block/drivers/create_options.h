@@ -54,5 +54,11 @@ CoResult<> co_create_protocol(BlockGraph& graph, const std::string& filename, Op
 CoResult<> co_create_file(BlockGraph& graph, const std::string& filename, OptionTree& options);
 CoResult<> co_create_raw(BlockGraph& graph, const std::string& filename, OptionTree& options);
 CoResult<> co_create_qcow2(BlockGraph& graph, const std::string& filename, OptionTree& options);
+// BlockDriver::co_blockdev_create of the drivers.
+CoResult<> co_blockdev_create_file(BlockGraph& graph, OptionTree& options);
+CoResult<> co_blockdev_create_qcow2(BlockGraph& graph, OptionTree& options);
+
+/// Opens the node that a BlockdevRef called `name` among `options` means.
+CoResult<NodeRef> co_open_ref(BlockGraph& graph, OptionTree& options, const std::string& name);
 
 }  // namespace rhea

@@ -332,6 +332,7 @@ const BlockDriver kFileDriver = {
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<FileNode>(); },
     .create_options = kFileCreateOptions,
     .co_create = co_create_file,
+    .co_blockdev_create = co_blockdev_create_file,
 };
 
 }  // namespace rhea

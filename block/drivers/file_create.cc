@@ -11,6 +11,7 @@
 #include "block/drivers/drivers.h"
 #include "block/graph/io.h"
 #include "block/graph/node_opener.h"
+#include "block/graph/open.h"
 #include "util/thread_pool.h"
 #include "util/unique_fd.h"
 
@@ -89,6 +90,19 @@ CoResult<> co_create_file(BlockGraph&, const std::string& filename, OptionTree& 
     co_return fail(EINVAL, "Unsupported preallocation mode 'metadata'");
   auto work = [&] { return make_file(r); };
   co_return co_await thread_pool().co_run(work);
+}
+
+CoResult<> co_blockdev_create_file(BlockGraph& graph, OptionTree& options) {
+  const std::string filename = (co_await or_return(options.take_string("filename"))).value_or("");
+  if (const Json* hint = options.get("extent-size-hint"); hint != nullptr)
+    options.set("extent_size_hint", *hint);
+  co_return co_await co_create_file(graph, filename, options);
+}
+
+CoResult<NodeRef> co_open_ref(BlockGraph& graph, OptionTree& options, const std::string& name) {
+  OpenRequest request(options.extract(name));
+  if (options.has(name)) request.reference = *co_await or_return(options.take_string(name));
+  co_return co_await co_open_node(graph, std::move(request));
 }
 
 /// A raw image is a file as long as the disk.

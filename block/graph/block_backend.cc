@@ -3,6 +3,7 @@
 #include "block/graph/block_graph.h"
 #include "block/graph/io.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 namespace rhea {
 
@@ -61,6 +62,12 @@ CoResult<> BlockBackend::co_remove(GraphWriteLock& lock) {
   tell_removal();
   {
     DrainedSection drained = co_await or_return(co_await graph.co_drain(lock, *this));
+    // An image that nobody may write any more cannot write what it has in memory either.
+    const NodeRef node(root_.node());
+    if (node->written() && (root_.perms().perm & (blk_perm::kWrite | blk_perm::kWriteUnchanged)) != 0) {
+      const Result<> flushed = co_await co_node_flush(*node);
+      if (!flushed) warn_report(str_cat("Node '", node->name(), "': ", flushed.error().message()));
+    }
     if (graph.backend_by_serial(serial) != nullptr) root_.reset();
   }
   co_return co_await graph.co_reap(lock);

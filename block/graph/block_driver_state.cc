@@ -120,8 +120,9 @@ PermPair BlockDriverState::child_perms(const BlockEdge& child, PermPair cumulati
   }
   PermPair p = cumulative;
   if ((child.role & child_role::kMetadata) != 0) {
-    // Tables may be written and the file may grow whenever the image is writable, and nobody else may do so.
-    if (!read_only() && (p.perm & (kWrite | kWriteUnchanged)) != 0) p.perm |= kWrite | kResize;
+    // Tables may be written and the file may grow as long as the image is writable, used or not: what is in
+    // memory is written at close. Nobody else may do so.
+    if (!read_only()) p.perm |= kWrite | kResize;
     p.perm |= kConsistentRead;
     p.shared &= ~(kWrite | kResize);
   }
@@ -220,6 +221,13 @@ CoResult<> BlockDriverState::co_change_backing_name(BackingName) {
   co_return fail(ENOTSUP, "Block format '", driver().name, "' knows no backing files");
 }
 
+CoResult<> BlockDriverState::co_check_new_bitmap(const std::string&, uint64_t) {
+  co_return fail_errno(ENOTSUP, "Can't store persistent bitmaps to ", name());
+}
+CoResult<> BlockDriverState::co_remove_stored_bitmap(const std::string&) {
+  co_return fail_errno(ENOTSUP, "Can't remove persistent bitmaps from ", name());
+}
+
 CoResult<> BlockDriverState::co_invalidate_cache() {
   co_return Result<>();
 }
@@ -228,7 +236,37 @@ CoResult<> BlockDriverState::co_refresh_length() {
   const uint64_t bytes = co_await or_return(co_await co_getlength());
   if (bytes > kMaxNodeBytes) co_return fail(EFBIG, "Node '", name_, "' is too large");
   total_bytes_.store((bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes, std::memory_order_relaxed);
+  bitmaps_.resize(total_bytes());
   co_return Result<>();
+}
+
+void BlockDriverState::update_watched() {
+  watched_.store(!bitmaps_.empty() || write_threshold_ != 0, std::memory_order_release);
+}
+
+void BlockDriverState::add_bitmap(std::shared_ptr<DirtyBitmap> bitmap) {
+  bitmaps_.add(std::move(bitmap));
+  update_watched();
+}
+
+void BlockDriverState::remove_bitmap(const DirtyBitmap& bitmap) {
+  bitmaps_.remove(bitmap);
+  update_watched();
+}
+
+void BlockDriverState::set_write_threshold(uint64_t bytes) {
+  write_threshold_.store(bytes, std::memory_order_relaxed);
+  update_watched();
+}
+
+void BlockDriverState::tell_of_write(ByteRange range) {
+  bitmaps_.mark(range);
+  uint64_t threshold = write_threshold_.load(std::memory_order_relaxed);
+  if (threshold == 0 || range.end() <= threshold) return;
+  // Told once, by whoever takes it away.
+  if (!write_threshold_.compare_exchange_strong(threshold, 0)) return;
+  if (graph_->write_threshold_exceeded)
+    graph_->write_threshold_exceeded(*this, range.end() - threshold, threshold);
 }
 
 void BlockDriverState::raise_length(uint64_t bytes) {

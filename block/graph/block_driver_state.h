@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "block/graph/dirty_bitmap.h"
 #include "block/graph/image_ops.h"
 #include "block/graph/options.h"
 #include "block/graph/range_lock.h"
@@ -22,13 +23,14 @@ class BlockDriverState;
 class BlockGraph;
 
 /// What stands behind a BdrvChild; the child's list of users points at it. Main loop.
-struct BlockEdge {
+struct BlockEdge : std::enable_shared_from_this<BlockEdge> {
   BlockDriverState* child = nullptr;
   BlockDriverState* parent_node = nullptr;  ///< null if the parent is a backend
   BlockBackend* parent_backend = nullptr;   ///< null if it is a node, or a backend that is gone already
   std::string name;                         ///< "file", "backing", "root"
   uint32_t role = 0;
   PermPair perms;
+  int frozen = 0;  ///< how many operations need it to stay where it is
   /// "node 'x'", "block device 'y'" or "an unnamed block device".
   std::string parent_description() const;
 };
@@ -128,6 +130,9 @@ class BlockDriverState {
   bool monitor_owned() const { return monitor_owned_; }
   /// True if a drive, device or job uses it directly.
   bool has_backend() const;
+  /// A filter that an operation put in by itself: query-block shows what is below it.
+  bool implicit() const { return implicit_; }
+  void set_implicit() { implicit_ = true; }
   /// False while it is being opened.
   bool is_open() const { return opened_; }
 
@@ -200,6 +205,8 @@ class BlockDriverState {
   virtual CoResult<ImageDetails> co_details();
   /// ENOTSUP: the format has nothing to check.
   virtual CoResult<CheckResult> co_check(CheckOptions options);
+  /// Whether images of this kind can hold internal snapshots at all.
+  virtual bool supports_snapshots() const { return false; }
   /// `snapshot` has name, dates and machine state; the id is the format's to give.
   virtual CoResult<> co_snapshot_create(ImageSnapshot snapshot);
   virtual CoResult<> co_snapshot_apply(const std::string& id);
@@ -217,6 +224,13 @@ class BlockDriverState {
   /// Changes what the image itself is, as the driver's amend_options say; takes those it knows out of
   /// `options`.
   virtual CoResult<> co_amend(OptionTree& options);
+
+  /// Whether images of this kind can keep dirty bitmaps at all.
+  virtual bool supports_persistent_bitmaps() const { return false; }
+  /// Whether a persistent bitmap of that name and granularity can be kept in the image from now on.
+  virtual CoResult<> co_check_new_bitmap(const std::string& name, uint64_t granularity);
+  /// Removes what is stored of a persistent bitmap; fine if nothing is.
+  virtual CoResult<> co_remove_stored_bitmap(const std::string& name);
 
   // --- Driver operations: points where tests let requests fail or wait (blkdebug). Events have QEMU's names:
   // "l2_load", "flush_to_disk" …
@@ -245,6 +259,25 @@ class BlockDriverState {
   bool copies_on_read() const { return copy_on_read_.load(std::memory_order_relaxed) > 0; }
   /// Somebody above reads that way, or no more. Main loop.
   void add_copy_on_read(int change) { copy_on_read_.fetch_add(change, std::memory_order_relaxed); }
+  /// A write, a discard or zeroes for `range` have ended, well or not. Any thread.
+  void write_ended(ByteRange range) {
+    if (watched_.load(std::memory_order_acquire)) [[unlikely]]
+      tell_of_write(range);
+    uint64_t highest = highest_written_.load(std::memory_order_relaxed);
+    while (highest < range.end() &&
+           !highest_written_.compare_exchange_weak(highest, range.end(), std::memory_order_relaxed))
+      continue;
+  }
+  /// Which parts were written; a format driver adds those of its image in co_open() and stores the persistent
+  /// ones. Main loop.
+  const DirtyBitmapSet& bitmaps() const { return bitmaps_; }
+  void add_bitmap(std::shared_ptr<DirtyBitmap> bitmap);
+  void remove_bitmap(const DirtyBitmap& bitmap);
+  /// The end of the last byte written since it was opened.
+  uint64_t highest_written() const { return highest_written_.load(std::memory_order_relaxed); }
+  /// The offset a write behind which is reported once (BlockGraph::write_threshold_exceeded); 0: none.
+  uint64_t write_threshold() const { return write_threshold_.load(std::memory_order_relaxed); }
+  void set_write_threshold(uint64_t bytes);
   /// Orders overlapping writes where one reads, changes and writes back a larger unit.
   RangeLock& write_ranges() { return write_ranges_; }
 
@@ -263,10 +296,13 @@ class BlockDriverState {
  private:
   friend class BdrvChild;
   friend class BlockGraph;
+  friend class GraphEdit;
   friend class NodeOpener;
   friend class NodeRef;
   friend class PermTransaction;
   friend class Reopener;
+  void tell_of_write(ByteRange range);
+  void update_watched();
   BlockGraph* graph_ = nullptr;
   const BlockDriver* driver_ = nullptr;
   std::string name_;
@@ -278,9 +314,13 @@ class BlockDriverState {
   std::atomic<bool> written_{false};
   std::atomic<int> copy_on_read_{0};
   RangeLock write_ranges_;
+  DirtyBitmapSet bitmaps_;
+  std::atomic<bool> watched_{false};  ///< there are bitmaps or a threshold
+  std::atomic<uint64_t> highest_written_{0}, write_threshold_{0};
   std::vector<BlockEdge*> parents_;
   int refs_ = 0;
   bool monitor_owned_ = false;
+  bool implicit_ = false;
   bool opened_ = false;
   bool dying_ = false;
 };
@@ -337,6 +377,9 @@ struct BlockDriver {
   std::span<const CreateOption> amend_options = {};
   /// Makes an image; takes its options out of `options`.
   CoResult<> (*co_create)(BlockGraph& graph, const std::string& filename, OptionTree& options) = nullptr;
+  /// Makes an image in a node there is (blockdev-create); `options` are those of the driver's branch of
+  /// BlockdevCreateOptions. Null: it cannot.
+  CoResult<> (*co_blockdev_create)(BlockGraph& graph, OptionTree& options) = nullptr;
 };
 
 }  // namespace rhea

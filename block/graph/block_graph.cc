@@ -45,7 +45,6 @@ BlockDriverState* BlockGraph::find_node(std::string_view node_name) const {
 }
 
 BlockBackend* BlockGraph::find_backend(std::string_view name) const {
-  if (name.empty()) return nullptr;
   if (name.empty()) return nullptr;  // those of devices have none
   auto it = std::ranges::find_if(backends_, [&](const BlockBackend* b) { return b->name() == name; });
   return it == backends_.end() ? nullptr : *it;
@@ -111,6 +110,18 @@ Result<NodeRef> BlockGraph::make_node(GraphWriteLock&, const BlockDriver& driver
   node->name_ = std::move(node_name);
   nodes_.push_back(node.get());
   return NodeRef(*node.release());  // owned by its references from here on
+}
+
+void BlockGraph::mark_open(GraphWriteLock& lock, BlockDriverState& node, const OpenFlags& flags) {
+  node.flags_ = flags;
+  node.opened_ = true;
+  node.refresh_limits(node.limits_);
+  refresh_filename(lock, node);
+}
+
+void BlockGraph::refresh_filename(GraphWriteLock&, BlockDriverState& node) {
+  node.filename_ = node.exact_filename();
+  if (node.filename_.empty()) node.filename_ = "json:" + node.full_options().dump();
 }
 
 void BlockGraph::edge_removed(BlockDriverState& child) {

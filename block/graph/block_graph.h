@@ -75,6 +75,9 @@ class BlockGraph {
   /// Stops the machine soon because a drive's request failed (IoErrorAction::kStop). Any thread. Set by
   /// whoever runs the machine.
   std::function<void()> stop_machine;
+  /// A write went past the threshold a node had; it has none any more. Any thread. Set by whoever sends
+  /// events.
+  std::function<void(BlockDriverState& node, uint64_t amount, uint64_t threshold)> write_threshold_exceeded;
   /// One line per node, edge and backend: for comparison in tests and for diagnosis.
   std::string dump() const;
 
@@ -89,6 +92,10 @@ class BlockGraph {
   Result<> check_node_name(std::string_view name) const;
   /// Makes a node of `driver` that is in the graph under its name but not opened.
   Result<NodeRef> make_node(GraphWriteLock& lock, const BlockDriver& driver, std::string node_name);
+  /// A node of make_node() that needs no opening is open with `flags`.
+  void mark_open(GraphWriteLock& lock, BlockDriverState& node, const OpenFlags& flags);
+  /// Finds anew what people know the node by, after its children have changed.
+  void refresh_filename(GraphWriteLock& lock, BlockDriverState& node);
   /// Makes `child` the child `name` of `parent`, with the permissions the driver of `parent` derives.
   CoResult<BdrvChild> co_attach(GraphWriteLock& lock, BlockDriverState& parent, BlockDriverState& child,
                                 std::string name, uint32_t role);
@@ -109,6 +116,7 @@ class BlockGraph {
   friend class BdrvChild;
   friend class BlockBackend;
   friend class DrainedSection;
+  friend class GraphEdit;
   friend class NodeRef;
   uint64_t add_backend(BlockBackend& backend);
   void remove_backend(BlockBackend& backend);

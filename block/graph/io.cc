@@ -36,6 +36,18 @@ Result<> check_writable(BlockDriverState& bs, ByteRange r, bool may_grow) {
   return {};
 }
 
+/// Tells the node that a write has ended, however it ends.
+class WriteEnd {
+ public:
+  WriteEnd(BlockDriverState& bs, ByteRange r) : bs_(bs), range_(r) {}
+  WriteEnd(const WriteEnd&) = delete;
+  ~WriteEnd() { bs_.write_ended(range_); }
+
+ private:
+  BlockDriverState& bs_;
+  ByteRange range_;
+};
+
 /// True if the driver can take the request as it is.
 bool fits_driver(const BlockDriverState& bs, ByteRange r, const IoVector& iov) {
   const BlockLimits& l = bs.limits();
@@ -146,6 +158,7 @@ CoResult<> co_write_general(BlockDriverState& bs, ByteRange r, IoVector iov, boo
   if (r.bytes == 0) co_return Result<>();
   if (bs.hears_debug_events()) co_await or_return(co_await bs.co_debug_event("pwritev"));
   const uint64_t align = bs.limits().request_alignment;
+  const WriteEnd end(bs, r);
   if (align == 1 && !bs.copies_on_read()) {
     co_await or_return(co_await co_write_pieces(bs, r, iov));
     bs.raise_length(r.end());
@@ -282,11 +295,13 @@ CoResult<> co_node_pwritev(BlockDriverState& bs, ByteRange range, IoVector iov, 
 
 CoResult<> co_node_pwrite_compressed(BlockDriverState& bs, ByteRange range, IoVector iov) {
   co_await or_return(check_writable(bs, range, false));
+  const WriteEnd end(bs, range);
   co_return co_await bs.co_pwrite_compressed(range, iov);
 }
 
 CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may_unmap, bool may_grow) {
   co_await or_return(check_writable(bs, range, may_grow));
+  const WriteEnd end(bs, range);
   if (!bs.flags().unmap) may_unmap = false;
   std::optional<RangeLock::Guard> guard;
   const BlockLimits& l = bs.limits();
@@ -314,6 +329,7 @@ CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may
 CoResult<> co_node_pdiscard(BlockDriverState& bs, ByteRange range) {
   co_await or_return(check_writable(bs, range, false));
   if (!bs.flags().unmap) co_return Result<>();
+  const WriteEnd end(bs, range);
   const BlockLimits& l = bs.limits();
   const uint64_t first = align_up(range.offset, l.request_alignment);
   const uint64_t last = align_down(range.end(), l.request_alignment);

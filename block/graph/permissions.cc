@@ -59,7 +59,12 @@ CoResult<> PermTransaction::co_prepare(size_t& prepared) {
 }
 
 CoResult<> PermTransaction::co_run(GraphWriteLock& lock, BlockDriverState& start) {
-  collect(start);
+  std::vector<BlockDriverState*> starts = {&start};
+  co_return co_await co_run(lock, std::move(starts));
+}
+
+CoResult<> PermTransaction::co_run(GraphWriteLock& lock, std::vector<BlockDriverState*> starts) {
+  for (BlockDriverState* start : starts) collect(*start);
   std::ranges::reverse(order_);
   Result<> planned;
   for (BlockDriverState* node : order_) {

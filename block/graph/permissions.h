@@ -12,6 +12,8 @@ class PermTransaction {
   explicit PermTransaction(BlockGraph& graph) : graph_(graph) {}
   /// Checks for conflicts among users, then lets drivers prepare (they may wait), then commits all of it.
   CoResult<> co_run(GraphWriteLock& lock, BlockDriverState& start);
+  /// The same for several nodes and what lies below them.
+  CoResult<> co_run(GraphWriteLock& lock, std::vector<BlockDriverState*> starts);
 
  private:
   struct Step {

@@ -1,5 +1,10 @@
 #include "block/graph/reopen.h"
 
+#include <algorithm>
+
+#include "block/graph/chain.h"
+#include "block/graph/graph_edit.h"
+#include "block/graph/io.h"
 #include "block/graph/node_opener.h"
 #include "util/reversed.h"
 
@@ -19,6 +24,14 @@ class Reopener {
     bool prepared = false;
   };
   Result<> add(BlockDriverState& node, OptionTree options, const ParentOptions* parent, bool keep_old);
+  struct NewChild {
+    NodeRef parent;
+    std::string name;
+    NodeRef to;  ///< null: none any more
+  };
+  Result<> take_new_child(BlockDriverState& node, OptionTree& options, const std::string& name);
+  CoResult<> co_drain_new_children(GraphWriteLock& lock, std::vector<DrainedSection>& drained);
+  CoResult<> co_change(GraphWriteLock& lock);
   Result<> add_children(BlockDriverState& node, OptionTree& options, const OpenFlags& flags, bool keep_old);
   CoResult<> co_prepare();
   CoResult<> co_refresh_perms(GraphWriteLock& lock);
@@ -30,6 +43,7 @@ class Reopener {
   const bool keep_old_;
   std::vector<Step> steps_;  ///< parents before their children
   std::vector<BlockDriverState*> tops_;
+  std::vector<NewChild> new_children_;
 };
 
 namespace {
@@ -63,9 +77,62 @@ bool names_child(const BlockDriverState& node, const std::string& key) {
 
 }  // namespace
 
+/// A child is named that is not the one there is: it is to be replaced.
+Result<> Reopener::take_new_child(BlockDriverState& node, OptionTree& options, const std::string& name) {
+  const Json* value = options.get(name);
+  if (value == nullptr || !(value->is_null() || value->is_string())) return {};
+  const bool backing = name == "backing";
+  const BdrvChild* old = nullptr;
+  for (const BdrvChild* c : node.children())
+    if (c->name() == name) old = c;
+  NodeRef to;
+  if (value->is_string()) {
+    BlockDriverState* found = graph_.find_node(value->as_string());
+    if (found == nullptr || !found->is_open())
+      return fail(ENOENT, "Cannot find device='' nor node-name='", value->as_string(), "'");
+    if (is_reachable(*found, node))
+      return fail(EINVAL, "Making '", found->name(), "' a ", name, " child of '", node.name(),
+                  "' would create a cycle");
+    to = NodeRef(*found);
+  } else if (!backing) {
+    return {};
+  }
+  if (old != nullptr && to.get() == &old->node()) return {};
+  if (old == nullptr && !to) return {};
+  if (old != nullptr) {
+    if (to && &skip_implicit_filters(old->node()) == to.get()) {
+      options.erase(name);
+      return {};
+    }
+    if (old->node().implicit())
+      return fail(EPERM, "Cannot replace implicit ", name, " child of ", node.name());
+    TRY(check_not_frozen(*old->edge()));
+  } else if (node.driver().is_filter) {
+    return fail(EINVAL, "'", node.name(), "' is a ", node.driver().name,
+                " filter node that does not support a ", name, " child");
+  } else if (!backing || !node.driver().supports_backing) {
+    return fail(EINVAL, "Driver '", node.driver().name, "' of node '", node.name(),
+                "' does not support backing files");
+  }
+  options.erase(name);
+  new_children_.push_back({NodeRef(node), name, std::move(to)});
+  return {};
+}
+
+CoResult<> Reopener::co_drain_new_children(GraphWriteLock& lock, std::vector<DrainedSection>& drained) {
+  for (const NewChild& c : new_children_)
+    if (c.to) drained.push_back(co_await or_return(co_await graph_.co_drain(lock, *c.to)));
+  co_return Result<>();
+}
+
 Result<> Reopener::add_children(BlockDriverState& node, OptionTree& options, const OpenFlags& flags,
                                 bool keep_old) {
+  for (const char* name : {"file", "backing"}) TRY(take_new_child(node, options, name));
   for (const BdrvChild* child : node.children()) {
+    const auto is_this = [&](const NewChild& c) {
+      return c.parent.get() == &node && c.name == child->name();
+    };
+    if (std::ranges::any_of(new_children_, is_this)) continue;
     BlockDriverState& below = child->node();
     const bool given = options.has_below(child->name());
     OptionTree theirs = options.extract(child->name());
@@ -99,6 +166,9 @@ Result<> Reopener::add(BlockDriverState& node, OptionTree options, const ParentO
   }
   Step step;
   step.node = NodeRef(node);
+  if (!keep_old && node.driver().supports_backing && !options.has("backing") &&
+      !options.has("backing.driver"))
+    return fail(EINVAL, "backing is missing for '", node.name(), "'");
   step.before = step.after = node.flags();
   if (const Json* name = options.get("node-name"); name != nullptr && !same_value(name, Json(node.name())))
     return Failure(cannot_change("node-name"));
@@ -127,6 +197,7 @@ Result<> Reopener::add(BlockDriverState& node, OptionTree options, const ParentO
 
 CoResult<> Reopener::co_prepare() {
   for (Step& step : steps_) {
+    if (step.node->written()) co_await or_return(co_await co_node_flush(*step.node));
     // A driver may look at what stays the same too: only what it leaves must not have changed.
     co_await or_return(co_await step.node->co_reopen_prepare(step.rest, step.after));
     step.prepared = true;
@@ -144,6 +215,31 @@ void Reopener::set_flags(bool after) {
 CoResult<> Reopener::co_refresh_perms(GraphWriteLock& lock) {
   for (BlockDriverState* top : tops_) co_await or_return(co_await graph_.co_refresh_perms(lock, *top));
   co_return Result<>();
+}
+
+/// The new children and flags, with permissions; on failure all is as before.
+CoResult<> Reopener::co_change(GraphWriteLock& lock) {
+  GraphEdit edit(graph_);
+  for (const NewChild& c : new_children_) {
+    BlockDriverState& parent = *c.parent;
+    const BdrvChild* old = nullptr;
+    for (const BdrvChild* child : parent.children())
+      if (child->name() == c.name) old = child;
+    if (old != nullptr && c.to)
+      edit.move(*old->edge(), *c.to);
+    else if (old != nullptr)
+      edit.detach(parent, c.name);
+    else
+      edit.attach(parent, *c.to, c.name, child_role::kCow | child_role::kData);
+  }
+  set_flags(true);
+  Result<> ready = co_await co_refresh_perms(lock);
+  if (ready) ready = co_await edit.co_commit(lock);
+  if (ready) co_return Result<>();
+  set_flags(false);
+  edit.undo();
+  std::ignore = co_await co_refresh_perms(lock);  // what was allowed before is allowed again
+  co_return ready;
 }
 
 void Reopener::abort() {
@@ -171,19 +267,14 @@ CoResult<> Reopener::co_run(std::vector<ReopenRequest> requests) {
     tops_.push_back(r.node.get());
     co_await or_return(add(*r.node, std::move(r.options), nullptr, keep_old_));
   }
+  co_await or_return(co_await co_drain_new_children(lock, drained));
   Result<> ready = co_await co_prepare();
-  if (ready) {
-    set_flags(true);
-    ready = co_await co_refresh_perms(lock);
-    if (!ready) {
-      set_flags(false);
-      std::ignore = co_await co_refresh_perms(lock);
-    }
-  }
+  if (ready) ready = co_await co_change(lock);
   if (ready)
     commit();
   else
     abort();
+  for (const NewChild& c : new_children_) graph_.refresh_filename(lock, *c.parent);
   co_return ready;
 }
 

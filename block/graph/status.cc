@@ -1,20 +1,9 @@
 #include "block/graph/status.h"
 
+#include "block/graph/chain.h"
 #include "block/graph/io.h"
 
 namespace rhea {
-
-BlockDriverState& skip_filters(BlockDriverState& node) {
-  BlockDriverState* at = &node;
-  while (at->driver().is_filter) {
-    BlockDriverState* below = nullptr;
-    for (const BdrvChild* c : at->children())
-      if ((c->role() & child_role::kFiltered) != 0) below = &c->node();
-    if (below == nullptr) break;
-    at = below;
-  }
-  return *at;
-}
 
 CoResult<ChainStatus> co_status_above(BlockDriverState& node, ByteRange range) {
   ChainStatus out;

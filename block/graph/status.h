@@ -5,9 +5,6 @@
 
 namespace rhea {
 
-/// The node whose bytes `node` shows unchanged, below all filters.
-BlockDriverState& skip_filters(BlockDriverState& node);
-
 struct ChainStatus {
   BlockStatus status;  ///< allocated: by some image of the chain
   int depth = 0;       ///< 1: the uppermost image has it, 2: its backing file …; 0: none has

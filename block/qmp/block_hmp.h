@@ -11,6 +11,10 @@ void register_block_hmp(HmpRegistry& registry);
 /// Adds drive_add and drive_del.
 void register_drive_hmp(HmpRegistry& registry);
 
+/// Adds info block-jobs, block_stream, block_job_cancel and its like, drive_mirror, drive_backup,
+/// snapshot_blkdev, snapshot_blkdev_internal, snapshot_delete_blkdev_internal.
+void register_job_hmp(HmpRegistry& registry);
+
 /// Adds qemu-io.
 void register_qemu_io_hmp(HmpRegistry& registry);
 

@@ -1,11 +1,26 @@
 #include "block/qmp/query_block.h"
 
+#include "block/graph/chain.h"
 #include "block/graph/image_ops.h"
 #include "qapi/qapi_commands_block.h"
 #include "qapi/visit.h"
 #include "util/reversed.h"
 
 namespace rhea {
+
+SnapshotInfo describe_snapshot(const ImageSnapshot& s) {
+  constexpr uint64_t kNsPerS = 1'000'000'000;
+  SnapshotInfo out;
+  out.id = s.id;
+  out.name = s.name;
+  out.vm_state_size = static_cast<int64_t>(s.vm_state_bytes);
+  out.date_sec = s.date_s;
+  out.date_nsec = s.date_ns;
+  out.vm_clock_sec = static_cast<int64_t>(s.vm_clock_ns / kNsPerS);
+  out.vm_clock_nsec = static_cast<int64_t>(s.vm_clock_ns % kNsPerS);
+  if (s.icount != UINT64_MAX) out.icount = static_cast<int64_t>(s.icount);
+  return out;
+}
 
 namespace {
 
@@ -25,26 +40,25 @@ BlockDeviceInfo describe(const BlockDriverState& node, bool writeback) {
   info.cache.writeback = writeback;
   info.cache.direct = node.flags().direct;
   info.cache.no_flush = node.flags().no_flush;
-  if (node.backing()) {
+  info.write_threshold = static_cast<int64_t>(node.write_threshold());
+  for (const auto& b : node.bitmaps().all()) {
+    if (!info.dirty_bitmaps) info.dirty_bitmaps.emplace();
+    BlockDirtyInfo dirty;
+    if (!b->name().empty()) dirty.name = b->name();
+    dirty.count = static_cast<int64_t>(b->dirty_bytes());
+    dirty.granularity = static_cast<uint32_t>(b->granularity());
+    dirty.recording = b->recording();
+    dirty.busy = b->busy();
+    dirty.persistent = b->persistent();
+    if (b->inconsistent()) dirty.inconsistent = true;
+    info.dirty_bitmaps->push_back(std::move(dirty));
+  }
+  if (node.backing() && !node.driver().is_filter) {
     info.backing_file =
         node.backing_name().file.empty() ? node.backing().node().filename() : node.backing_name().file;
     for (const BlockDriverState* n = &node; n->backing(); n = &n->backing().node()) ++info.backing_file_depth;
   }
   return info;
-}
-
-SnapshotInfo describe(const ImageSnapshot& s) {
-  constexpr uint64_t kNsPerS = 1'000'000'000;
-  SnapshotInfo out;
-  out.id = s.id;
-  out.name = s.name;
-  out.vm_state_size = static_cast<int64_t>(s.vm_state_bytes);
-  out.date_sec = s.date_s;
-  out.date_nsec = s.date_ns;
-  out.vm_clock_sec = static_cast<int64_t>(s.vm_clock_ns / kNsPerS);
-  out.vm_clock_nsec = static_cast<int64_t>(s.vm_clock_ns % kNsPerS);
-  if (s.icount != UINT64_MAX) out.icount = static_cast<int64_t>(s.icount);
-  return out;
 }
 
 /// What has to be read from the image itself, and the same for those below it.
@@ -61,7 +75,7 @@ CoResult<> co_add_image(NodeRef node, ImageInfo& image) {
     if (details->compressed) image.compressed = true;
     if (!details->snapshots.empty()) {
       image.snapshots.emplace();
-      for (const ImageSnapshot& s : details->snapshots) image.snapshots->push_back(describe(s));
+      for (const ImageSnapshot& s : details->snapshots) image.snapshots->push_back(describe_snapshot(s));
     }
     if (!details->specific.is_null()) {
       Result<ImageInfoSpecific> specific = from_json<ImageInfoSpecific>(details->specific);
@@ -97,7 +111,8 @@ BlockInfo describe(const BlockBackend& drive) {
     info.io_status = from_string<BlockDeviceIoStatus>(io_status_name(drive.iostatus()));
   if (drive.device() != nullptr && drive.device()->eject_request_pending()) info.eject_requested = true;
   if (!drive.unplug.state.empty()) info.unplug = from_string<UnplugState>(drive.unplug.state);
-  if (drive.node() != nullptr) info.inserted = describe(*drive.node(), drive.write_cache_enabled());
+  if (drive.node() != nullptr)
+    info.inserted = describe(skip_implicit_filters(*drive.node()), drive.write_cache_enabled());
   return info;
 }
 
@@ -110,7 +125,7 @@ CoResult<std::vector<BlockInfo>> co_query_block(BlockGraph& graph) {
   for (const BlockBackend* b : graph.backends()) {
     if (b->name().empty() && !b->has_device()) continue;
     drives.push_back(describe(*b));
-    nodes.push_back(b->node() != nullptr ? NodeRef(*b->node()) : NodeRef());
+    nodes.push_back(b->node() != nullptr ? NodeRef(skip_implicit_filters(*b->node())) : NodeRef());
   }
   for (size_t i = 0; i < drives.size(); ++i)
     if (nodes[i]) std::ignore = co_await co_add_image(nodes[i], drives[i].inserted->image);

@@ -10,6 +10,7 @@ namespace rhea {
 
 /// All drives that have a name or a device, in the order they were made.
 CoResult<std::vector<BlockInfo>> co_query_block(BlockGraph& graph);
+SnapshotInfo describe_snapshot(const ImageSnapshot& snapshot);
 /// All nodes, newest first.
 CoResult<std::vector<BlockDeviceInfo>> co_query_nodes(BlockGraph& graph);
 

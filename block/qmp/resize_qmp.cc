@@ -1,7 +1,9 @@
 // block_resize.
 #include "block/graph/block_graph.h"
 #include "block/graph/io.h"
+#include "block/jobs/job.h"
 #include "qapi/qapi_commands_block.h"
+#include "qapi/qmp_context.h"
 
 namespace rhea {
 
@@ -35,6 +37,7 @@ CoResult<> qmp_block_resize(QmpContext& ctx, BlockResizeArgs args) {
   GraphWriteLock lock = co_await or_return(std::move(locked));
   Result<BlockDriverState*> found = find_to_resize(graph, args);
   BlockDriverState* const node = co_await or_return(std::move(found));
+  if (ctx.jobs != nullptr) co_await or_return(ctx.jobs->check_free(*node));
   if (args.size < 0) co_return fail(EINVAL, "Parameter 'size' expects a >0 size");
   BlockBackend resizer(graph, "", PermPair{.perm = blk_perm::kResize});
   Result<> inserted = co_await resizer.co_insert(lock, *node);

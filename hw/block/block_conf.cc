@@ -61,6 +61,11 @@ void default_block_sizes(BlockConf& conf) {
 }
 
 CoResult<> BlockHold::co_find(BlockGraph& graph, const BlockConf& conf, BlockNeeds needs) {
+  if (needs.read_only_as_node) {
+    const BlockBackend* named = graph.find_backend(conf.drive);
+    const BlockDriverState* node = named != nullptr ? named->node() : graph.find_node(conf.drive);
+    needs.read_only = node != nullptr && node->read_only();
+  }
   PermPair perms;
   perms.perm = blk_perm::kConsistentRead | (needs.read_only ? 0u : blk_perm::kWrite);
   perms.shared = blk_perm::kConsistentRead | blk_perm::kWriteUnchanged |

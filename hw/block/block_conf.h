@@ -47,10 +47,11 @@ void default_block_sizes(BlockConf& conf);
 
 /// What a kind of device asks of its drive.
 struct BlockNeeds {
-  const char* type;            ///< for messages: "ide-hd"
-  bool may_be_absent = false;  ///< without `drive` it gets an empty one of its own
-  bool read_only = false;      ///< never writes
-  bool resizable = false;      ///< bears it that others change the size
+  const char* type;                ///< for messages: "ide-hd"
+  bool may_be_absent = false;      ///< without `drive` it gets an empty one of its own
+  bool read_only = false;          ///< never writes
+  bool read_only_as_node = false;  ///< does without writing where the node cannot be written
+  bool resizable = false;          ///< bears it that others change the size
 };
 
 /// A device's hold on its drive. Dies before the graph.

@@ -109,7 +109,8 @@ CoResult<> VirtioBlk::co_prepare(DeviceContext& context) {
   co_await or_return(std::move(sizes));
   Result<> checked = check_properties();
   co_await or_return(std::move(checked));
-  auto finding = hold_.co_find(context.block, conf, {.type = "virtio-blk-device", .resizable = true});
+  auto finding = hold_.co_find(context.block, conf,
+                               {.type = "virtio-blk-device", .read_only_as_node = true, .resizable = true});
   Result<> found = co_await finding;
   co_await or_return(std::move(found));
   constexpr HdGeometryLimits kLimits{65535, 255, 255};

@@ -1,14 +1,10 @@
 // rhea-img bitmap: the persistent dirty bitmaps of an image.
-#include <bit>
-
+#include "block/graph/bitmap_ops.h"
 #include "tools/img/bitmaps.h"
 #include "tools/img/img.h"
 #include "util/log.h"
 
 namespace rhea::img {
-
-using qcow2::ImageBitmap;
-using qcow2::Qcow2Node;
 
 namespace {
 
@@ -34,20 +30,11 @@ std::string_view action_name(int what) {
   }
 }
 
-Result<ImageBitmap*> find_usable(BlockDriverState& node, const std::string& name) {
-  Qcow2Node* image = image_with_bitmaps(node);
-  ImageBitmap* b = image != nullptr ? image->find_image_bitmap(name) : nullptr;
+Result<DirtyBitmap*> find_usable(BlockDriverState& node, const std::string& name) {
+  DirtyBitmap* b = node.bitmaps().find(name);
   if (b == nullptr) return fail(ENOENT, "Dirty bitmap '", name, "' not found");
-  if (b->inconsistent())
-    return Failure(Error(EINVAL, str_cat("Bitmap '", name, "' is inconsistent and cannot be used"))
-                       .with_hint("Try block-dirty-bitmap-remove to delete this bitmap from disk"));
+  TRY(check_bitmap(*b, kConsistent));
   return b;
-}
-
-CoResult<uint64_t> co_default_granularity(BlockDriverState& node) {
-  constexpr uint64_t kLeast = 4096, kMost = 65536;
-  const ImageDetails d = co_await or_return(co_await node.co_details());
-  co_return d.cluster_bytes == 0 ? kMost : std::clamp(d.cluster_bytes, kLeast, kMost);
 }
 
 CoResult<> co_act_on_bitmap(BlockDriverState& node, BlockDriverState& source, BitmapAction action,
@@ -56,14 +43,16 @@ CoResult<> co_act_on_bitmap(BlockDriverState& node, BlockDriverState& source, Bi
     case kAdd:
       co_return co_await co_add_bitmap(node, name, granularity, true);
     case kRemove: {
-      Qcow2Node* image = image_with_bitmaps(node);
-      if (image == nullptr) co_return fail(ENOENT, "Dirty bitmap '", name, "' not found");
-      co_return co_await image->co_remove_image_bitmap(name);
+      const DirtyBitmap* gone = node.bitmaps().find(name);
+      if (gone == nullptr) co_return fail(ENOENT, "Dirty bitmap '", name, "' not found");
+      co_await or_return(co_await node.co_remove_stored_bitmap(name));
+      node.remove_bitmap(*gone);
+      co_return Result<>();
     }
     default:
       break;
   }
-  ImageBitmap* b = co_await or_return(find_usable(node, name));
+  DirtyBitmap* b = co_await or_return(find_usable(node, name));
   switch (action.what) {
     case kClear:
       b->clear_all();
@@ -75,7 +64,7 @@ CoResult<> co_act_on_bitmap(BlockDriverState& node, BlockDriverState& source, Bi
       b->set_enabled(false);
       break;
     default: {
-      const ImageBitmap* from = co_await or_return(find_usable(source, action.source));
+      const DirtyBitmap* from = co_await or_return(find_usable(source, action.source));
       if (from->bytes() != b->bytes())
         co_return fail(EINVAL, "Bitmaps are of different sizes (destination size is ", b->bytes(),
                        ") and can't be merged");
@@ -87,18 +76,11 @@ CoResult<> co_act_on_bitmap(BlockDriverState& node, BlockDriverState& source, Bi
 
 }  // namespace
 
-Qcow2Node* image_with_bitmaps(BlockDriverState& node) {
-  return node.driver().name == "qcow2" ? static_cast<Qcow2Node*>(&node) : nullptr;
-}
-
 CoResult<> co_add_bitmap(BlockDriverState& node, std::string name, uint64_t granularity, bool enabled) {
-  if (name.empty()) co_return fail(EINVAL, "Bitmap name cannot be empty");
-  if (granularity == 0) granularity = co_await or_return(co_await co_default_granularity(node));
-  if (granularity < ImageBitmap::kMinGranularity || !std::has_single_bit(granularity))
-    co_return fail(EINVAL, "Granularity must be power of 2 and at least 512");
-  Qcow2Node* image = image_with_bitmaps(node);
-  if (image == nullptr) co_return fail_errno(ENOTSUP, "Can't store persistent bitmaps to ", node.name());
-  co_return image->add_image_bitmap(name, granularity, enabled);
+  std::shared_ptr<DirtyBitmap> made =
+      co_await or_return(co_await co_make_bitmap(node, std::move(name), granularity, true, enabled));
+  node.add_bitmap(std::move(made));
+  co_return Result<>();
 }
 
 int cmd_bitmap(Tool& tool, int argc, char** argv) {
@@ -162,9 +144,7 @@ int cmd_bitmap(Tool& tool, int argc, char** argv) {
 }
 
 CoResult<> co_copy_bitmaps(BlockDriverState& from, BlockDriverState& to, bool skip_broken) {
-  const Qcow2Node* source = image_with_bitmaps(from);
-  if (source == nullptr) co_return Result<>();
-  for (const auto& b : source->image_bitmaps()) {
+  for (const auto& b : from.bitmaps().all()) {
     if (b->inconsistent()) {
       if (!skip_broken)
         co_return Failure(Error(EINVAL, str_cat("Cannot copy inconsistent bitmap '", b->name(), "'"))
@@ -176,7 +156,7 @@ CoResult<> co_copy_bitmaps(BlockDriverState& from, BlockDriverState& to, bool sk
     if (!made)
       co_return Failure(
           std::move(made).error().prepend(str_cat("Failed to create bitmap ", b->name(), ": ")));
-    image_with_bitmaps(to)->find_image_bitmap(b->name())->merge(*b);
+    to.bitmaps().find(b->name())->merge(*b);
   }
   co_return Result<>();
 }

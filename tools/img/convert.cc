@@ -201,7 +201,7 @@ int cmd_convert(Tool& tool, int argc, char** argv) {
   }
   if (r.bitmaps && sources.size() > 1)
     return report(Error(EINVAL, "Copying bitmaps only possible with single source"));
-  if (r.bitmaps && image_with_bitmaps(sources[0]->node()) == nullptr)
+  if (r.bitmaps && !sources[0]->node().supports_persistent_bitmaps())
     return report(Error(ENOTSUP, "Source lacks bitmap support"));
   if (r.bitmaps && r.output_format != "qcow2" && !r.target.image_opts)
     return report(Error(ENOTSUP, str_cat("Format driver '", r.output_format, "' does not support bitmaps")));

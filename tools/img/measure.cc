@@ -2,9 +2,9 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "block/drivers/qcow2/bitmaps.h"
 #include "block/drivers/qcow2/measure.h"
 #include "block/graph/io.h"
-#include "tools/img/bitmaps.h"
 #include "tools/img/img.h"
 #include "util/log.h"
 
@@ -96,8 +96,8 @@ int measure(Tool& tool, MeasureRequest& r) {
   }
   if (m->preallocated) data = m->data_bytes;
   std::optional<uint64_t> bitmaps;  // of an image that can have some
-  if (const qcow2::Qcow2Node* source = image ? image_with_bitmaps(image->node()) : nullptr; source != nullptr)
-    bitmaps = qcow2::measure_bitmaps(source->image_bitmaps(), m->cluster_bytes);
+  if (image && image->node().supports_persistent_bitmaps())
+    bitmaps = qcow2::measure_bitmaps(image->node().bitmaps(), m->cluster_bytes);
   return print_sizes(m->metadata_bytes + data, m->metadata_bytes + m->data_bytes, r.json, bitmaps);
 }
 

@@ -198,7 +198,8 @@ CoResult<> Qcow2Node::co_downgrade() {
   Header& h = image_.header();
   if (h.refcount_order != 4) co_return fail(ENOTSUP, "compat=0.10 requires refcount_bits=16");
   if (h.has_data_file()) co_return fail(ENOTSUP, "Cannot downgrade an image with a data file");
-  if (h.bitmaps || !bitmaps_.empty()) co_return fail(ENOTSUP, "Cannot downgrade an image with bitmaps");
+  if (h.bitmaps || !persistent_bitmaps().empty())
+    co_return fail(ENOTSUP, "Cannot downgrade an image with bitmaps");
   for (const Snapshot& s : co_await or_return(co_await co_read_snapshots(image_)))
     if (s.vm_state_bytes != 0 || s.disk_bytes != h.virtual_bytes)
       co_return fail(ENOTSUP, "Internal snapshots prevent downgrade of image");

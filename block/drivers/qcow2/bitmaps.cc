@@ -12,8 +12,7 @@ namespace rhea::qcow2 {
 namespace {
 
 constexpr size_t kBitmapEntryBytes = 24;
-constexpr uint64_t kMaxDirectoryBytes = uint64_t{kMaxBitmaps} * (kBitmapEntryBytes + ImageBitmap::kMaxName);
-constexpr uint64_t kMaxBitmapBytes = ImageBitmap::kMaxStoredBytes;
+constexpr uint64_t kMaxDirectoryBytes = uint64_t{kMaxBitmaps} * (kBitmapEntryBytes + DirtyBitmap::kMaxName);
 constexpr uint64_t kTableOffsetMask = 0x00fffffffffffe00;
 constexpr uint64_t kTableReservedMask = 0xff000000000001fe;
 constexpr uint64_t kAllOnes = 1;  ///< a table entry without an offset
@@ -37,13 +36,13 @@ Result<StoredBitmap> parse_entry(const Header& h, std::span<const uint8_t> raw, 
   const uint8_t* rest = raw.data() + kBitmapEntryBytes;
   b.extra.assign(rest, rest + extra);
   b.name.assign(reinterpret_cast<const char*>(rest + extra), name);
-  if (type != 1 || name == 0 || name > ImageBitmap::kMaxName || b.name.find('\0') != std::string::npos ||
+  if (type != 1 || name == 0 || name > DirtyBitmap::kMaxName || b.name.find('\0') != std::string::npos ||
       (b.flags & ~(kBitmapInUse | kBitmapAuto | kBitmapExtraCompatible)) != 0 ||
       b.granularity_bits < kMinBitmapGranularityBits || b.granularity_bits > kMaxBitmapGranularityBits ||
       b.table_entries > kMaxBitmapTableEntries ||
       uint64_t{b.table_entries} * h.cluster_bytes() > kMaxBitmapBytes + h.cluster_bytes() ||
       b.table_offset == 0 || (b.table_offset & (h.cluster_bytes() - 1)) != 0)
-    return fail(EINVAL, "Bitmap '", b.name.substr(0, ImageBitmap::kMaxName),
+    return fail(EINVAL, "Bitmap '", b.name.substr(0, DirtyBitmap::kMaxName),
                 "' doesn't satisfy the constraints");
   if (extra != 0 && (b.flags & kBitmapExtraCompatible) == 0)
     return fail(ENOTSUP, "Bitmap extra data is not supported");
@@ -139,7 +138,7 @@ CoResult<std::vector<StoredBitmap>> co_read_bitmaps(Image& image) {
   co_return all;
 }
 
-CoResult<> co_load_bitmap(Image& image, const StoredBitmap& stored, ImageBitmap& bitmap) {
+CoResult<> co_load_bitmap(Image& image, const StoredBitmap& stored, DirtyBitmap& bitmap) {
   const uint64_t size = image.cluster_bytes(), bits = size * 8;
   if (uint64_t{stored.table_entries} != (bitmap.stored_bytes() + size - 1) / size)
     co_return fail(EINVAL, "Bitmap '", stored.name, "': table size does not match the disk's");
@@ -160,7 +159,7 @@ CoResult<> co_load_bitmap(Image& image, const StoredBitmap& stored, ImageBitmap&
   co_return Result<>();
 }
 
-CoResult<> co_store_bitmap(Image& image, const ImageBitmap& bitmap, StoredBitmap& stored) {
+CoResult<> co_store_bitmap(Image& image, const DirtyBitmap& bitmap, StoredBitmap& stored) {
   const uint64_t size = image.cluster_bytes(), bits = size * 8;
   const uint64_t entries = (bitmap.stored_bytes() + size - 1) / size;
   if (bitmap.stored_bytes() > kMaxBitmapBytes || entries > kMaxBitmapTableEntries)
@@ -172,9 +171,8 @@ CoResult<> co_store_bitmap(Image& image, const ImageBitmap& bitmap, StoredBitmap
     bitmap.store(i * bits, std::span<uint8_t>(cluster.data(), n));
     const bool empty = std::ranges::all_of(cluster, [](uint8_t b) { return b == 0; });
     const bool full = n == size && std::ranges::all_of(cluster, [](uint8_t b) { return b == 0xff; });
-    const uint64_t entry = empty  ? 0
-                           : full ? kAllOnes
-                                  : co_await or_return(co_await co_write_new(image, cluster));
+    uint64_t entry = full ? kAllOnes : 0;
+    if (!empty && !full) entry = co_await or_return(co_await co_write_new(image, cluster));
     store_be<uint64_t>(&table[i * 8], entry);
   }
   stored.table_entries = static_cast<uint32_t>(entries);
@@ -256,11 +254,11 @@ CoResult<> co_replace_bitmaps(Image& image, const std::vector<StoredBitmap>& all
   co_return Result<>();
 }
 
-uint64_t measure_bitmaps(const std::vector<std::unique_ptr<ImageBitmap>>& bitmaps, uint64_t cluster_bytes) {
+uint64_t measure_bitmaps(const DirtyBitmapSet& bitmaps, uint64_t cluster_bytes) {
   const auto up = [&](uint64_t n) { return (n + cluster_bytes - 1) / cluster_bytes * cluster_bytes; };
   uint64_t bytes = 0, directory = 0;
-  for (const auto& b : bitmaps) {
-    if (b->inconsistent()) continue;
+  for (const auto& b : bitmaps.all()) {
+    if (!b->persistent() || b->inconsistent()) continue;
     const uint64_t data = up(b->stored_bytes());
     bytes += data + up(data / cluster_bytes * 8);
     directory += entry_bytes(b->name().size(), 0);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "block/drivers/qcow2/image.h"
-#include "block/drivers/qcow2/image_bitmap.h"
+#include "block/graph/dirty_bitmap.h"
 
 namespace rhea::qcow2 {
 
@@ -10,6 +10,7 @@ inline constexpr uint32_t kBitmapInUse = 1;  ///< the bits on disk are old: they
 inline constexpr uint32_t kBitmapAuto = 2;   ///< records writes
 inline constexpr uint32_t kBitmapExtraCompatible = 4;
 inline constexpr uint32_t kMaxBitmaps = 65535;
+inline constexpr uint64_t kMaxBitmapBytes = uint64_t{1} << 29;  ///< the bits of one
 inline constexpr uint32_t kMaxBitmapTableEntries = 0x8000000;
 inline constexpr uint32_t kMinBitmapGranularityBits = 9, kMaxBitmapGranularityBits = 31;
 
@@ -27,17 +28,17 @@ struct StoredBitmap {
 /// The image's directory; empty if it has none. EINVAL if it is bent.
 CoResult<std::vector<StoredBitmap>> co_read_bitmaps(Image& image);
 /// Loads the bits of `stored` into `bitmap`.
-CoResult<> co_load_bitmap(Image& image, const StoredBitmap& stored, ImageBitmap& bitmap);
+CoResult<> co_load_bitmap(Image& image, const StoredBitmap& stored, DirtyBitmap& bitmap);
 /// Changes nothing but the flags; all entries are as long as before. A crash leaves an image without valid
 /// bitmaps at worst.
 CoResult<> co_write_bitmap_flags(Image& image, const std::vector<StoredBitmap>& all);
 /// Writes bits and table of a bitmap to a new place and says where in `stored`; nothing refers to it yet.
-CoResult<> co_store_bitmap(Image& image, const ImageBitmap& bitmap, StoredBitmap& stored);
+CoResult<> co_store_bitmap(Image& image, const DirtyBitmap& bitmap, StoredBitmap& stored);
 /// `all` becomes the directory, durably; `gone` are entries whose tables and bits nobody refers to any more.
 CoResult<> co_replace_bitmaps(Image& image, const std::vector<StoredBitmap>& all,
                               const std::vector<StoredBitmap>& gone);
 
-/// Clusters' bytes that `bitmaps` will take in an image.
-uint64_t measure_bitmaps(const std::vector<std::unique_ptr<ImageBitmap>>& bitmaps, uint64_t cluster_bytes);
+/// Clusters' bytes that the persistent ones of `bitmaps` will take in an image.
+uint64_t measure_bitmaps(const DirtyBitmapSet& bitmaps, uint64_t cluster_bytes);
 
 }  // namespace rhea::qcow2

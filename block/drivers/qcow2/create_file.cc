@@ -41,25 +41,27 @@ Result<CreateOptions> take(OptionTree& options) {
   return o;
 }
 
-/// Runs `work` with a backend on a node just opened, and closes that again.
+/// Runs `work` with a backend on `node`.
+template <class F>
+CoResult<> co_with_backend(BlockGraph& graph, NodeRef node, F& work) {
+  BlockBackend backend(graph, "", kCreator);
+  {
+    GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
+    co_await or_return(co_await backend.co_insert(lock, *node));
+  }
+  Result<> done = co_await work(backend);
+  node.reset();
+  GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
+  co_await or_return(co_await backend.co_remove(lock));
+  co_return done;
+}
+
+/// The same with a node just opened, which is closed again.
 template <class F>
 CoResult<> co_with_backend(BlockGraph& graph, OptionTree options, std::string filename, F& work) {
-  Result<> done;
-  {
-    OpenRequest request(std::move(options), std::move(filename));
-    NodeRef node = co_await or_return(co_await co_open_node(graph, std::move(request)));
-    BlockBackend backend(graph, "", kCreator);
-    {
-      GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
-      co_await or_return(co_await backend.co_insert(lock, *node));
-    }
-    done = co_await work(backend);
-    GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
-    co_await or_return(co_await backend.co_remove(lock));
-  }
-  GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
-  co_await or_return(co_await graph.co_reap(lock));
-  co_return done;
+  OpenRequest request(std::move(options), std::move(filename));
+  NodeRef node = co_await or_return(co_await co_open_node(graph, std::move(request)));
+  co_return co_await co_with_backend(graph, std::move(node), work);
 }
 
 struct WriteEmptyImage {
@@ -75,7 +77,74 @@ struct Preallocate {
   }
 };
 
+/// The options of blockdev-create, by the names take() knows them by.
+Result<OptionTree> as_create_options(OptionTree& options) {
+  OptionTree out;
+  for (const auto& [theirs, ours] : {std::pair("size", "size"),
+                                     {"cluster-size", "cluster_size"},
+                                     {"refcount-bits", "refcount_bits"},
+                                     {"lazy-refcounts", "lazy_refcounts"},
+                                     {"extended-l2", "extended_l2"},
+                                     {"backing-file", "backing_file"},
+                                     {"backing-fmt", "backing_fmt"},
+                                     {"data-file-raw", "data_file_raw"},
+                                     {"version", "compat"},
+                                     {"compression-type", "compression_type"},
+                                     {"preallocation", "preallocation"}}) {
+    const Json* value = options.get(theirs);
+    if (value == nullptr) continue;
+    out.set(ours, *value);
+    options.erase(theirs);
+  }
+  return out;
+}
+
+Result<> check_blockdev_create(const OptionTree& options, const CreateOptions& o, Preallocation how) {
+  const Json* size = options.get("size");
+  if (size != nullptr && size->is_int() && static_cast<uint64_t>(size->as_int()) % kSectorBytes != 0)
+    return fail(EINVAL, "The image size must be a multiple of 512 bytes");
+  if (o.version < 3 && options.has("refcount_bits") && o.refcount_bits != 16)
+    return fail(
+        EINVAL,
+        "Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 "
+        "or greater)");
+  if (!o.backing_format.empty() && o.backing_file.empty())
+    return fail(EINVAL, "Backing format cannot be used without backing file");
+  TRY(qcow2::check_create_options(o));
+  if (how != Preallocation::kOff && !o.backing_file.empty() && !o.extended_l2)
+    return fail(EINVAL,
+                "Backing file and preallocation can only be used at the same time if extended_l2 is enabled");
+  return {};
+}
+
 }  // namespace
+
+CoResult<> co_blockdev_create_qcow2(BlockGraph& graph, OptionTree& options) {
+  OptionTree given = co_await or_return(as_create_options(options));
+  const OptionTree kept = given;
+  CreateOptions o = co_await or_return(take(given));
+  const std::string how_text = (co_await or_return(given.take_string("preallocation"))).value_or("off");
+  const Preallocation how = co_await or_return(parse_preallocation(how_text));
+  NodeRef file = co_await or_return(co_await co_open_ref(graph, options, "file"));
+  NodeRef data;
+  if (options.has("data-file") || options.has_below("data-file")) {
+    data = co_await or_return(co_await co_open_ref(graph, options, "data-file"));
+    o.has_data_file = true;
+    o.data_file = data->filename();
+  }
+  co_await or_return(check_blockdev_create(kept, o, how));
+  const uint64_t bytes = o.virtual_bytes;
+  WriteEmptyImage write{std::move(o)};
+  co_await or_return(co_await co_with_backend(graph, file, write));
+  if (how == Preallocation::kOff || bytes == 0) co_return Result<>();
+  Preallocate fill{how};
+  OptionTree image;
+  image.set("driver", "qcow2");
+  image.set("file", file->name());
+  if (data) image.set("data-file", data->name());
+  image.set("backing", Json());
+  co_return co_await co_with_backend(graph, std::move(image), std::string(), fill);
+}
 
 namespace qcow2 {
 

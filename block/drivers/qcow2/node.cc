@@ -93,7 +93,6 @@ CoResult<> Qcow2Node::co_before_allocating() {
 }
 
 CoResult<> Qcow2Node::co_pwritev(ByteRange range, IoVector iov) {
-  record_write(range);
   for (uint64_t done = 0; done < range.bytes;) {
     co_await or_return(co_await co_before_allocating());
     const ByteRange rest(range.offset + done, range.bytes - done);
@@ -177,7 +176,6 @@ CoResult<> Qcow2Node::co_write_with_surroundings(const WritePlan& plan, IoVector
 }
 
 CoResult<> Qcow2Node::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
-  record_write(range);
   const Header& h = image_.header();
   if (h.version < 3) {  // there is no zero flag: only what nothing shows through can become empty
     if (backing_ || !may_unmap) co_return fail(ENOTSUP, "Version 2 images have no zero clusters");
@@ -214,7 +212,6 @@ CoResult<bool> Qcow2Node::co_reads_zero_below(ByteRange range) {
 CoResult<bool> Qcow2Node::co_pwrite_zeroes_part(ByteRange range) {
   const Header& h = image_.header();
   if (h.version < 3) co_return false;
-  record_write(range);
   const uint64_t unit = h.subcluster_bytes(), first = range.offset / unit * unit;
   if (range.end() > first + unit) co_return false;
   const uint64_t seen = std::min(unit, h.virtual_bytes - first);
@@ -232,7 +229,6 @@ CoResult<bool> Qcow2Node::co_pwrite_zeroes_part(ByteRange range) {
 }
 
 CoResult<> Qcow2Node::co_pdiscard(ByteRange range) {
-  record_write(range);
   const uint64_t first = image_.cluster_ceil(range.offset);
   // The last cluster may be cut off by the image's end.
   const uint64_t end =
@@ -250,7 +246,6 @@ CoResult<> Qcow2Node::co_pdiscard(ByteRange range) {
 }
 
 CoResult<> Qcow2Node::co_pwrite_compressed(ByteRange range, IoVector iov) {
-  record_write(range);
   const uint64_t size = image_.cluster_bytes();
   if (data_) co_return fail(ENOTSUP, "Images with an external data file cannot hold compressed clusters");
   if (range.bytes == 0) co_return Result<>();
@@ -372,7 +367,7 @@ CoResult<> Qcow2Node::co_preallocate(uint64_t from, uint64_t to, Preallocation h
 }
 
 CoResult<> Qcow2Node::co_make_empty() {
-  record_write(ByteRange(0, image_.header().virtual_bytes));
+  write_ended(ByteRange(0, total_bytes()));
   co_await or_return(co_await co_before_allocating());
   if (image_.hears_events()) co_await or_return(co_await image_.co_event("empty_image_prepare"));
   co_await or_return(co_await co_shrink(0));
@@ -399,7 +394,7 @@ CoResult<> Qcow2Node::co_truncate(uint64_t bytes, Preallocation how) {
     co_return fail(ENOTSUP, "Can't shrink an image which has snapshots");
   const uint64_t entries = (bytes + h.l2_span() - 1) / h.l2_span();
   co_await or_return(co_await co_before_allocating());
-  for (const auto& b : bitmaps_) {
+  for (const auto& b : persistent_bitmaps()) {
     if (b->inconsistent())
       co_return fail(ENOTSUP, "Cannot resize an image with the inconsistent bitmap '", b->name(), "'");
     co_await or_return(b->resize(std::max(bytes, b->bytes())));  // what is too long is cut when all went well
@@ -414,7 +409,6 @@ CoResult<> Qcow2Node::co_truncate(uint64_t bytes, Preallocation how) {
     h.virtual_bytes = before;
     co_return Failure(std::move(written).error().prepend("Failed to update the image size: "));
   }
-  for (const auto& b : bitmaps_) co_await or_return(b->resize(bytes));
   if (bytes > before && backing_ && backing_.node().total_bytes() > before) {  // it must not show through
     co_await or_return(co_await co_refresh_length());
     const ByteRange fresh(before, std::min(bytes, backing_.node().total_bytes()) - before);

@@ -13,7 +13,6 @@ class Qcow2Node final : public BlockDriverState {
   uint32_t file_role(const OptionTree& options) const override;
   CoResult<> co_open(OpenContext& ctx) override;
   CoResult<> co_close() override;
-  PermPair child_perms(const BlockEdge& child, PermPair cumulative) const override;
   CoResult<> co_reopen_prepare(OptionTree& options, const OpenFlags& flags) override;
   void drop_overridden(const OptionTree& given, OptionTree& old) const override;
   void reopen_commit() override;
@@ -37,6 +36,7 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_preallocate(uint64_t from, uint64_t to, Preallocation how);
   CoResult<ImageDetails> co_details() override;
   CoResult<CheckResult> co_check(CheckOptions options) override;
+  bool supports_snapshots() const override { return true; }
   CoResult<> co_snapshot_create(ImageSnapshot snapshot) override;
   CoResult<> co_snapshot_apply(const std::string& id) override;
   CoResult<> co_snapshot_load(const std::string& id) override;
@@ -49,12 +49,10 @@ class Qcow2Node final : public BlockDriverState {
 
   Image& image() { return image_; }
 
-  // --- Persistent dirty bitmaps: loaded at open, stored at close. They come and go on the main loop, with
-  // nothing in flight.
-  const std::vector<std::unique_ptr<ImageBitmap>>& image_bitmaps() const { return bitmaps_; }
-  ImageBitmap* find_image_bitmap(std::string_view bitmap) const;
-  Result<> add_image_bitmap(const std::string& bitmap, uint64_t granularity, bool enabled);
-  CoResult<> co_remove_image_bitmap(std::string bitmap);
+  // --- Persistent dirty bitmaps are among bitmaps(): loaded at open, stored at close.
+  bool supports_persistent_bitmaps() const override { return true; }
+  CoResult<> co_check_new_bitmap(const std::string& bitmap, uint64_t granularity) override;
+  CoResult<> co_remove_stored_bitmap(const std::string& bitmap) override;
 
  private:
   Result<ImageOptions> take_options(OptionTree& options, const OpenFlags& flags);
@@ -76,16 +74,15 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_mark_bitmaps();
   CoResult<> co_store_bitmaps();
   Json bitmap_list() const;
-  void record_write(ByteRange range);
+  std::vector<std::shared_ptr<DirtyBitmap>> persistent_bitmaps() const;
 
   BdrvChild data_;  ///< the external data file, if the image has one
   Image image_;
-  std::vector<std::unique_ptr<ImageBitmap>> bitmaps_;
-  std::vector<StoredBitmap> stored_bitmaps_;   ///< as the image's directory lists them
-  CoMutex bitmaps_lock_;                       ///< marking them
-  std::atomic<bool> bitmaps_unmarked_{false};  ///< the image may still say what they are
+  std::vector<StoredBitmap> stored_bitmaps_;    ///< as the image's directory lists them
+  CoMutex bitmaps_lock_;                        ///< marking them
+  std::atomic<bool> bitmaps_unmarked_{false};   ///< the image may still say what they are
   std::atomic<int> metadata_preallocated_{-1};  ///< what co_metadata_preallocated() found; -1: not asked yet
-  ImageOptions next_options_;                  ///< between co_reopen_prepare() and commit
+  ImageOptions next_options_;                   ///< between co_reopen_prepare() and commit
 };
 
 }  // namespace rhea::qcow2

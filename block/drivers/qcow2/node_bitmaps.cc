@@ -12,8 +12,11 @@ CoResult<> Qcow2Node::co_load_bitmaps() {
   stored_bitmaps_ = co_await or_return(co_await co_read_bitmaps(image_));
   uint64_t all_bytes = 0;
   for (const StoredBitmap& s : stored_bitmaps_) {
-    std::unique_ptr<ImageBitmap> bitmap = co_await or_return(
-        ImageBitmap::create(s.name, image_.header().virtual_bytes, uint64_t{1} << s.granularity_bits));
+    const uint64_t disk = (image_.header().virtual_bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
+    std::shared_ptr<DirtyBitmap> bitmap =
+        co_await or_return(DirtyBitmap::create(s.name, disk, uint64_t{1} << s.granularity_bits));
+    bitmap->set_persistent(true);
+    bitmap->set_read_only(read_only());
     constexpr uint64_t kMostInMemory = uint64_t{4} << 30;
     all_bytes += bitmap->stored_bytes();
     if (all_bytes > kMostInMemory) co_return fail(EFBIG, "The image's bitmaps are too large");
@@ -27,30 +30,18 @@ CoResult<> Qcow2Node::co_load_bitmaps() {
             str_cat("Could not read bitmap '", s.name, "' from image '", name(), "': ")));
       bitmap->set_enabled((s.flags & kBitmapAuto) != 0);
     }
-    bitmaps_.push_back(std::move(bitmap));
+    bitmap->set_unmodified();
+    add_bitmap(std::move(bitmap));
   }
-  for (const auto& b : bitmaps_) b->set_unmodified();
   bitmaps_unmarked_ = image_.writable() && !stored_bitmaps_.empty();
   co_return Result<>();
 }
 
-/// Bitmaps are stored at close, when nobody uses the node any more: until then it needs its file for writing.
-PermPair Qcow2Node::child_perms(const BlockEdge& child, PermPair cumulative) const {
-  PermPair p = BlockDriverState::child_perms(child, cumulative);
-  if (child.name != "file" || read_only() || bitmaps_.empty()) return p;
-  p.perm |= blk_perm::kWrite | blk_perm::kResize;
-  p.shared &= ~(blk_perm::kWrite | blk_perm::kResize);
-  return p;
-}
-
-ImageBitmap* Qcow2Node::find_image_bitmap(std::string_view bitmap) const {
-  for (const auto& b : bitmaps_)
-    if (b->name() == bitmap) return b.get();
-  return nullptr;
-}
-
-void Qcow2Node::record_write(ByteRange range) {
-  for (const auto& b : bitmaps_) b->mark(range);
+std::vector<std::shared_ptr<DirtyBitmap>> Qcow2Node::persistent_bitmaps() const {
+  std::vector<std::shared_ptr<DirtyBitmap>> out;
+  for (const auto& b : bitmaps().all())
+    if (b->persistent()) out.push_back(b);
+  return out;
 }
 
 /// From here on what the image says of its bitmaps is old.
@@ -75,10 +66,11 @@ CoResult<> Qcow2Node::co_mark_bitmaps() {
 CoResult<> Qcow2Node::co_store_bitmaps() {
   std::vector<StoredBitmap> next, gone;
   std::vector<std::string> kept;
-  const bool same = std::ranges::none_of(bitmaps_, [](const auto& b) { return b->modified(); }) &&
-                    bitmaps_.size() == stored_bitmaps_.size();
+  const std::vector<std::shared_ptr<DirtyBitmap>> all = persistent_bitmaps();
+  const bool same = std::ranges::none_of(all, [](const auto& b) { return b->modified(); }) &&
+                    all.size() == stored_bitmaps_.size();
   if (same && bitmaps_unmarked_) co_return Result<>();  // the image says so already
-  for (const auto& b : bitmaps_) {
+  for (const auto& b : all) {
     const auto old = std::ranges::find(stored_bitmaps_, b->name(), &StoredBitmap::name);
     if (b->inconsistent()) {
       if (old == stored_bitmaps_.end()) continue;
@@ -107,41 +99,36 @@ CoResult<> Qcow2Node::co_store_bitmaps() {
     co_return Failure(std::move(done).error().prepend(
         str_cat("Lost persistent bitmaps during inactivation of node '", name(), "': ")));
   stored_bitmaps_ = std::move(next);
+  for (const auto& b : all) b->set_unmodified();
   co_return Result<>();
 }
 
-Result<> Qcow2Node::add_image_bitmap(const std::string& bitmap, uint64_t granularity, bool enabled) {
+CoResult<> Qcow2Node::co_check_new_bitmap(const std::string& bitmap, uint64_t granularity) {
   const auto refuse = [&](int errnum, const auto&... why) {
     return fail(errnum, "Can't make bitmap '", bitmap, "' persistent in '", name(), "': ", why...);
   };
-  if (image_.header().version < 3) return refuse(ENOTSUP, "Cannot store dirty bitmaps in qcow2 v2 files");
-  if (bitmap.size() > ImageBitmap::kMaxName)
-    return refuse(EINVAL, "Name length exceeds maximum (", ImageBitmap::kMaxName, " characters)");
-  if (granularity > ImageBitmap::kMaxGranularity)
-    return refuse(EINVAL, "Granularity exceeds maximum (", ImageBitmap::kMaxGranularity, " bytes)");
-  if (granularity < ImageBitmap::kMinGranularity)
-    return refuse(EINVAL, "Granularity is under minimum (", ImageBitmap::kMinGranularity, " bytes)");
-  if ((image_.header().virtual_bytes + granularity - 1) / granularity > ImageBitmap::kMaxStoredBytes * 8)
-    return refuse(EINVAL, "Too much space will be occupied by the bitmap. Use larger granularity");
-  if (bitmaps_.size() >= kMaxBitmaps)
-    return refuse(EOVERFLOW, "Maximum number of persistent bitmaps is already reached");
-  if (find_image_bitmap(bitmap) != nullptr) return fail(EEXIST, "Bitmap already exists: ", bitmap);
-  bitmaps_.push_back(TRY(ImageBitmap::create(bitmap, image_.header().virtual_bytes, granularity)));
-  bitmaps_.back()->set_enabled(enabled);
-  return {};
+  if (image_.header().version < 3) co_return refuse(ENOTSUP, "Cannot store dirty bitmaps in qcow2 v2 files");
+  if (bitmap.size() > DirtyBitmap::kMaxName)
+    co_return refuse(EINVAL, "Name length exceeds maximum (", DirtyBitmap::kMaxName, " characters)");
+  if (granularity > DirtyBitmap::kMaxGranularity)
+    co_return refuse(EINVAL, "Granularity exceeds maximum (", DirtyBitmap::kMaxGranularity, " bytes)");
+  if (granularity < DirtyBitmap::kMinGranularity)
+    co_return refuse(EINVAL, "Granularity is under minimum (", DirtyBitmap::kMinGranularity, " bytes)");
+  if ((total_bytes() + granularity - 1) / granularity > kMaxBitmapBytes * 8)
+    co_return refuse(EINVAL, "Too much space will be occupied by the bitmap. Use larger granularity");
+  if (persistent_bitmaps().size() >= kMaxBitmaps)
+    co_return refuse(EOVERFLOW, "Maximum number of persistent bitmaps is already reached");
+  co_return Result<>();
 }
 
-CoResult<> Qcow2Node::co_remove_image_bitmap(std::string bitmap) {
-  if (find_image_bitmap(bitmap) == nullptr) co_return fail(ENOENT, "Dirty bitmap '", bitmap, "' not found");
+CoResult<> Qcow2Node::co_remove_stored_bitmap(const std::string& bitmap) {
   const auto found = std::ranges::find(stored_bitmaps_, bitmap, &StoredBitmap::name);
-  if (found != stored_bitmaps_.end()) {
-    std::vector<StoredBitmap> next = stored_bitmaps_;
-    std::erase_if(next, [&](const StoredBitmap& s) { return s.name == bitmap; });
-    const std::vector<StoredBitmap> gone{*found};
-    co_await or_return(co_await co_replace_bitmaps(image_, next, gone));
-    stored_bitmaps_ = std::move(next);
-  }
-  std::erase_if(bitmaps_, [&](const auto& b) { return b->name() == bitmap; });
+  if (found == stored_bitmaps_.end()) co_return Result<>();
+  std::vector<StoredBitmap> next = stored_bitmaps_;
+  std::erase_if(next, [&](const StoredBitmap& s) { return s.name == bitmap; });
+  const std::vector<StoredBitmap> gone{*found};
+  co_await or_return(co_await co_replace_bitmaps(image_, next, gone));
+  stored_bitmaps_ = std::move(next);
   co_return Result<>();
 }
 

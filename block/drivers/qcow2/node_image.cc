@@ -66,10 +66,9 @@ CoResult<> Qcow2Node::co_snapshot_apply(const std::string& id) {
   const std::vector<Snapshot> all = co_await or_return(co_await co_read_snapshots(image_));
   for (const Snapshot& s : all) {
     if (s.id != id) continue;
-    record_write(ByteRange(0, image_.header().virtual_bytes));
+    write_ended(ByteRange(0, total_bytes()));
     co_await or_return(co_await co_before_allocating());
     co_await or_return(co_await qcow2::co_apply_snapshot(image_, s));
-    for (const auto& b : bitmaps_) co_await or_return(b->resize(s.disk_bytes));
     co_return co_await co_refresh_length();
   }
   co_return fail(ENOENT, "Can't find the snapshot");

@@ -177,6 +177,7 @@ void Qcow2Node::reopen_commit() {
   const bool writable = !flags_.read_only;
   bitmaps_unmarked_ = writable && (bitmaps_unmarked_ || !image_.writable());
   image_.set_options(next_options_, writable);
+  for (const auto& b : persistent_bitmaps()) b->set_read_only(!writable);
 }
 
 CoResult<> Qcow2Node::co_close() {
@@ -203,6 +204,7 @@ const BlockDriver kQcow2Driver = {
     .create_options = kQcow2CreateOptions,
     .amend_options = kQcow2AmendOptions,
     .co_create = co_create_qcow2,
+    .co_blockdev_create = co_blockdev_create_qcow2,
 };
 
 }  // namespace rhea

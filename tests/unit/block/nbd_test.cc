@@ -1,4 +1,5 @@
 // NBD: the server and the client node against each other, and each against a peer that breaks the rules.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 

@@ -1,5 +1,6 @@
 // Dirty bitmaps that an image keeps: F7's ground. What was written is marked across closing and opening, in
 // every granularity, and a killed process leaves bitmaps that nobody believes.
+#include "block/graph/bitmap_ops.h"
 #include "tests/unit/block/qcow2_fixture.h"
 
 namespace rhea {
@@ -18,9 +19,19 @@ class Qcow2Bitmaps : public Qcow2Test {
     detach();
     attach("disk", extra);
   }
+  Result<> add(const std::string& name, uint64_t granularity, bool enabled) {
+    Result<std::shared_ptr<DirtyBitmap>> made = run(co_make_bitmap(node(), name, granularity, true, enabled));
+    if (!made) return Failure(std::move(made).error());
+    node().add_bitmap(std::move(*made));
+    return {};
+  }
+  Result<> remove(const std::string& name) {
+    node().remove_bitmap(bitmap(name));
+    return run(node().co_remove_stored_bitmap(name));
+  }
   qcow2::Qcow2Node& node() { return *static_cast<qcow2::Qcow2Node*>(backend().node()); }
-  qcow2::ImageBitmap& bitmap(const std::string& name) {
-    qcow2::ImageBitmap* b = node().find_image_bitmap(name);
+  DirtyBitmap& bitmap(const std::string& name) {
+    DirtyBitmap* b = node().bitmaps().find(name);
     EXPECT_NE(b, nullptr) << name;
     return *b;
   }
@@ -28,14 +39,13 @@ class Qcow2Bitmaps : public Qcow2Test {
 
 TEST_F(Qcow2Bitmaps, F7_EveryGranularityKeepsWhatWasWritten) {
   make(512);
-  for (uint64_t g = 512; g <= uint64_t{1} << 31; g <<= 1)
-    ASSERT_TRUE(node().add_image_bitmap("b" + std::to_string(g), g, true));
+  for (uint64_t g = 512; g <= uint64_t{1} << 31; g <<= 1) ASSERT_TRUE(add("b" + std::to_string(g), g, true));
   ASSERT_TRUE(write(5000, std::string(700, 'a')));
   ASSERT_TRUE(run(backend().co_pwrite_zeroes({500000, 4096}, true)));
   reattach();
   for (uint64_t g = 512; g <= uint64_t{1} << 31; g <<= 1) {
     SCOPED_TRACE(g);
-    qcow2::ImageBitmap& b = bitmap("b" + std::to_string(g));
+    DirtyBitmap& b = bitmap("b" + std::to_string(g));
     EXPECT_TRUE(b.enabled());
     EXPECT_FALSE(b.inconsistent());
     for (uint64_t at = 0; at < 1 << 20; at += 512) {
@@ -49,8 +59,8 @@ TEST_F(Qcow2Bitmaps, F7_EveryGranularityKeepsWhatWasWritten) {
 
 TEST_F(Qcow2Bitmaps, F7_DisabledOnesRecordNothingAndRemovedOnesLeaveNothing) {
   make();
-  ASSERT_TRUE(node().add_image_bitmap("off", 65536, false));
-  ASSERT_TRUE(node().add_image_bitmap("gone", 512, true));
+  ASSERT_TRUE(add("off", 65536, false));
+  ASSERT_TRUE(add("gone", 512, true));
   ASSERT_TRUE(write(0, std::string(8192, 'a')));
   reattach();
   EXPECT_FALSE(bitmap("off").enabled());
@@ -59,19 +69,19 @@ TEST_F(Qcow2Bitmaps, F7_DisabledOnesRecordNothingAndRemovedOnesLeaveNothing) {
   bitmap("off").merge(bitmap("gone"));
   EXPECT_TRUE(bitmap("off").is_set(65535));
   EXPECT_FALSE(bitmap("off").is_set(65536));
-  ASSERT_TRUE(run(node().co_remove_image_bitmap("gone")));
+  ASSERT_TRUE((remove("gone")));
   reattach();
-  EXPECT_EQ(node().image_bitmaps().size(), 1u);
+  EXPECT_EQ(node().bitmaps().all().size(), 1u);
   EXPECT_TRUE(bitmap("off").is_set(0));
   bitmap("off").clear_all();
-  ASSERT_TRUE(run(node().co_remove_image_bitmap("off")));
+  ASSERT_TRUE((remove("off")));
   EXPECT_FALSE(image().header().bitmaps);
   EXPECT_EQ(image().header().autoclear & qcow2::kAutoclearBitmaps, 0u);
 }
 
 TEST_F(Qcow2Bitmaps, F7_AKilledProcessLeavesBitmapsNobodyBelieves) {
   make();
-  ASSERT_TRUE(node().add_image_bitmap("b", 4096, true));
+  ASSERT_TRUE(add("b", 4096, true));
   reattach();
   ASSERT_TRUE(write(8192, std::string(512, 'x')));
   ASSERT_TRUE(run(backend().co_flush()));
@@ -86,19 +96,19 @@ TEST_F(Qcow2Bitmaps, F7_AKilledProcessLeavesBitmapsNobodyBelieves) {
   EXPECT_TRUE(bitmap("b").inconsistent()) << "closing in order does not make it true";
   EXPECT_EQ(run(backend().co_truncate(2 << 20)).error().message(),
             "Cannot resize an image with the inconsistent bitmap 'b'");
-  ASSERT_TRUE(run(node().co_remove_image_bitmap("b")));
+  ASSERT_TRUE((remove("b")));
 }
 
 TEST_F(Qcow2Bitmaps, AReaderLeavesThemAsTheyAre) {
   make();
-  ASSERT_TRUE(node().add_image_bitmap("b", 4096, true));
+  ASSERT_TRUE(add("b", 4096, true));
   ASSERT_TRUE(write(0, std::string(512, 'x')));
   detach();
   Result<NodeRef> reader =
       open(R"({"driver": "qcow2", "read-only": true, "file": {"driver": "file", "filename": ")" +
            path("disk") + R"("}})");
   ASSERT_TRUE(reader) << reader.error().message();
-  const auto& all = static_cast<qcow2::Qcow2Node*>(reader->get())->image_bitmaps();
+  const auto& all = (*reader)->bitmaps().all();
   ASSERT_EQ(all.size(), 1u);
   EXPECT_TRUE(all[0]->is_set(0));
   EXPECT_FALSE(all[0]->inconsistent());
@@ -110,7 +120,7 @@ TEST_F(Qcow2Bitmaps, AReaderLeavesThemAsTheyAre) {
 
 TEST_F(Qcow2Bitmaps, SizesFollowTheDisk) {
   make(512);
-  ASSERT_TRUE(node().add_image_bitmap("b", 512, true));
+  ASSERT_TRUE(add("b", 512, true));
   ASSERT_TRUE(run(backend().co_truncate(8 << 20)));
   ASSERT_TRUE(write((8 << 20) - 512, std::string(512, 'x')));
   reattach();
@@ -125,18 +135,18 @@ TEST_F(Qcow2Bitmaps, SizesFollowTheDisk) {
 TEST_F(Qcow2Bitmaps, WhatCannotBeKeptIsRefused) {
   make();
   const std::string prefix = "Can't make bitmap '";
-  EXPECT_EQ(node().add_image_bitmap(std::string(1024, 'a'), 512, true).error().message(),
+  EXPECT_EQ(add(std::string(1024, 'a'), 512, true).error().message(),
             prefix + std::string(1024, 'a') + "' persistent in '" + node().name() +
                 "': Name length exceeds maximum (1023 characters)");
-  EXPECT_EQ(node().add_image_bitmap("b", 256, true).error().message(),
+  EXPECT_EQ(run(node().co_check_new_bitmap("b", 256)).error().message(),
             prefix + "b' persistent in '" + node().name() + "': Granularity is under minimum (512 bytes)");
-  ASSERT_TRUE(node().add_image_bitmap("b", 512, true));
-  EXPECT_EQ(node().add_image_bitmap("b", 512, true).error().message(), "Bitmap already exists: b");
+  ASSERT_TRUE(add("b", 512, true));
+  EXPECT_EQ(add("b", 512, true).error().message(), "Bitmap already exists: b");
 }
 
 TEST_F(Qcow2Bitmaps, BentDirectoriesAreRefused) {
   make();
-  ASSERT_TRUE(node().add_image_bitmap("b", 4096, true));
+  ASSERT_TRUE(add("b", 4096, true));
   ASSERT_TRUE(write(0, std::string(512, 'x')));
   detach();
   attach("disk");

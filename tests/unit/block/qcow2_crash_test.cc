@@ -5,6 +5,7 @@
 #include <functional>
 #include <set>
 
+#include "block/graph/bitmap_ops.h"
 #include "tests/unit/block/qcow2_fixture.h"
 
 namespace rhea {
@@ -436,9 +437,11 @@ TEST_F(Qcow2Crash, F6_EmptyingAsCommitDoes) {
 
 TEST_F(Qcow2Crash, F6_BitmapsAreStoredAndMarked) {
   make(crash_options(4096));
-  auto* image = static_cast<qcow2::Qcow2Node*>(&node());
-  ASSERT_TRUE(image->add_image_bitmap("one", 512, true));
-  ASSERT_TRUE(image->add_image_bitmap("two", 65536, true));
+  for (const auto& [name, granularity] : {std::pair{"one", 512u}, {"two", 65536u}}) {
+    auto bitmap = run(co_make_bitmap(node(), name, granularity, true, true));
+    ASSERT_TRUE(bitmap);
+    node().add_bitmap(std::move(*bitmap));
+  }
   put(0, 8192);
   flush();
   for (int i = 0; i < 2; ++i) {  // stored at close, marked as in use at open, stored again

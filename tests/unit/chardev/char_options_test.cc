@@ -44,6 +44,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Legacy{"stdio", "stdio", "mux", ""}, Legacy{"mon:stdio", "stdio", "mux", "on"},
                     Legacy{"unix:/x,server=on,wait=off", "socket", "wait", "off"},
                     Legacy{"unix:/x,server,nowait", "socket", "server", "on"},
+                    Legacy{"unix:path=/x", "socket", "path", "/x"},
                     Legacy{"unix:/x,,y,server", "socket", "path", "/x,y"},
                     Legacy{"tcp:localhost:44,server=on", "socket", "port", "44"},
                     Legacy{"tcp::44", "socket", "host", ""}, Legacy{"tcp:[::1]:44", "socket", "host", "::1"},
