@@ -117,7 +117,7 @@ void GraphEdit::undo() {
   touched_.clear();
 }
 
-CoResult<> GraphEdit::co_commit(GraphWriteLock& lock) {
+CoResult<> GraphEdit::co_commit(GraphWriteLock& lock, std::function<CoResult<>()> last) {
   std::vector<NodeRef> touched = touched_;
   std::vector<BlockDriverState*> starts;
   for (const NodeRef& n : touched) starts.push_back(n.get());
@@ -126,6 +126,7 @@ CoResult<> GraphEdit::co_commit(GraphWriteLock& lock) {
     PermTransaction perms(graph_);
     settled = co_await perms.co_run(lock, starts);
   }
+  if (settled && last) settled = co_await last();
   if (!settled) {
     undo();
     PermTransaction before(graph_);

@@ -29,8 +29,9 @@ class GraphEdit {
   void detach(BlockDriverState& parent, std::string_view name);
   /// Takes everything back that was not committed. Permissions are for the caller to settle again.
   void undo();
-  /// Settles permissions; on failure everything is as it was before the edit.
-  CoResult<> co_commit(GraphWriteLock& lock);
+  /// Settles permissions; on failure everything is as it was before the edit. `last` (may be empty) is called
+  /// when nothing else can fail, and decides: its failure undoes the edit too.
+  CoResult<> co_commit(GraphWriteLock& lock, std::function<CoResult<>()> last = {});
 
  private:
   struct Move {

@@ -45,6 +45,14 @@ bool BlockJob::uses(const BlockDriverState& node) const {
   return std::ranges::any_of(nodes_, [&](const NodeRef& n) { return n.get() == &node; });
 }
 
+Result<PivotRecord> BlockJob::pivot_plan() const {
+  return fail(ENOTSUP, "The active block job '", id(), "' cannot be completed");
+}
+
+Result<> BlockJob::arrange_pivot(PivotArrangement) {
+  return fail(ENOTSUP, "The active block job '", id(), "' cannot be completed");
+}
+
 void BlockJob::tell_ready() {
   qapi_event_send_block_job_ready(type(), id(), static_cast<int64_t>(total()),
                                   static_cast<int64_t>(progress()), static_cast<int64_t>(speed_));

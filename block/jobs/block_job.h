@@ -4,6 +4,7 @@
 
 #include "block/graph/block_backend.h"
 #include "block/jobs/job.h"
+#include "block/jobs/pivot_witness.h"
 
 namespace rhea {
 
@@ -32,6 +33,21 @@ struct BlockJobOptions {
   BlockdevOnError on_target_error = BlockdevOnError::kReport;
 };
 
+/// What a client wants done around the pivot that completing a job makes.
+struct PivotArrangement {
+  PivotArrangement() = default;
+  std::shared_ptr<PivotWitness> witness;  ///< null: nobody writes down what happens
+  std::function<CoResult<bool>()> pause;  ///< stops the machine; false if it stood already. Empty: it runs on
+  std::function<Result<>()> resume;       ///< after pause() said true
+};
+
+/// What has become of such a pivot.
+struct PivotOutcome {
+  PivotOutcome() = default;
+  PivotRecord record;
+  int64_t paused_ns = -1;  ///< how long the machine stood; -1: it was not stopped
+};
+
 class BlockJob : public Job {
  public:
   BlockJob(JobSet& jobs, JobType type, BlockJobOptions options);
@@ -43,6 +59,14 @@ class BlockJob : public Job {
   /// Others keep their hands off these nodes.
   void add_node(BlockDriverState& node) { nodes_.emplace_back(node); }
   bool uses(const BlockDriverState& node) const;
+
+  /// The nodes that change places when the job is completed, and its id. "The active block job '%s' cannot be
+  /// completed".
+  virtual Result<PivotRecord> pivot_plan() const;
+  /// Before user_complete(). "Job '%s' is being completed already".
+  virtual Result<> arrange_pivot(PivotArrangement arrangement);
+  /// Null if no client asked for anything.
+  virtual const PivotOutcome* pivot_outcome() const { return nullptr; }
 
  protected:
   void tell_ready() override;

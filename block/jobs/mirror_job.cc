@@ -9,6 +9,8 @@
 #include "block/graph/node_opener.h"
 #include "block/graph/open.h"
 #include "block/graph/reopen.h"
+#include "util/clock.h"
+#include "util/log.h"
 
 namespace rhea {
 
@@ -25,10 +27,15 @@ class MirrorJob final : public BlockJob {
         target_(std::move(target)) {}
 
   CoResult<> co_set_up(GraphWriteLock& lock);
+  Result<PivotRecord> pivot_plan() const override;
+  Result<> arrange_pivot(PivotArrangement arrangement) override;
+  const PivotOutcome* pivot_outcome() const override { return arranged_ ? &outcome_ : nullptr; }
 
  private:
   CoResult<> co_run() override;
   CoResult<> co_prepare() override;
+  CoResult<> co_pivot_as_arranged();
+  CoResult<> co_bear_witness();
   CoResult<> co_abort() override { return co_take_down(); }
   CoResult<> co_clean() override;
   bool cancel_requested(bool force) override { return force || !is_ready(); }
@@ -51,6 +58,9 @@ class MirrorJob final : public BlockJob {
   NodeRef to_replace_, own_backing_;
   bool should_complete_ = false, in_graph_ = false, frozen_ = false;
   uint64_t done_ = 0;
+  bool arranged_ = false;
+  PivotArrangement arrangement_;
+  PivotOutcome outcome_;
 };
 
 /// All of it or nothing: on failure the graph is as before.
@@ -223,6 +233,23 @@ Result<> MirrorJob::complete() {
   return {};
 }
 
+Result<PivotRecord> MirrorJob::pivot_plan() const {
+  PivotRecord plan;
+  plan.job = id();
+  plan.from_node = options_.replaces.empty() ? source_->name() : options_.replaces;
+  plan.to_node = target_->name();
+  return plan;
+}
+
+Result<> MirrorJob::arrange_pivot(PivotArrangement arrangement) {
+  if (should_complete_ || arranged_) return fail(EBUSY, "Job '", id(), "' is being completed already");
+  outcome_.record = TRY(pivot_plan());
+  if (arrangement.witness != nullptr) outcome_.record = arrangement.witness->record();
+  arrangement_ = std::move(arrangement);
+  arranged_ = true;
+  return {};
+}
+
 /// With everything drained: what the guest has written since the last look.
 CoResult<> MirrorJob::co_copy_rest() {
   while (const auto area = dirty_->next_area(0, dirty_->bytes())) {
@@ -260,7 +287,22 @@ CoResult<> MirrorJob::co_put_target_in_place(GraphWriteLock& lock, BlockDriverSt
   if (own_backing_ && !image.backing())
     edit.attach(image, *own_backing_, "backing", child_role::kCow | child_role::kData);
   edit.move_users(replaced, *target_);
-  co_return co_await edit.co_commit(lock);
+  std::function<CoResult<>()> last = [this] { return co_bear_witness(); };
+  co_return co_await edit.co_commit(lock, std::move(last));
+}
+
+/// Everything is drained, and nothing but this can fail any more: the disk is where the witness says it is.
+CoResult<> MirrorJob::co_bear_witness() {
+  if (arrangement_.witness == nullptr) co_return Result<>();
+  Result<> written = co_await arrangement_.witness->co_write(PivotRecord::Verdict::kPivoted);
+  if (written) co_return written;
+  const Result<> refused = co_await arrangement_.witness->co_write(PivotRecord::Verdict::kRefused);
+  if (refused) co_return written;
+  // What the storage will say nobody knows. As long as the guest writes nothing both disks are the same, and
+  // either answer is right.
+  if (jobs().graph().stop_machine) jobs().graph().stop_machine();
+  co_return Failure(std::move(written).error().prepend(
+      "The machine is stopped, because its disk may be the one or the other by what the witness says: "));
 }
 
 CoResult<> MirrorJob::co_pivot(GraphWriteLock& lock) {
@@ -311,8 +353,38 @@ CoResult<> MirrorJob::co_prepare() {
     std::ignore = co_await co_reopen(jobs().graph(), std::move(requests), true);
   }
   co_await or_return(co_await co_open_own_backing());
+  if (arranged_) co_return co_await co_pivot_as_arranged();
   GraphWriteLock lock = co_await or_return(co_await jobs().graph().co_lock());
   co_return co_await co_pivot(lock);
+}
+
+/// The machine stands around it, and somebody writes down how it went, as far as that was asked for.
+CoResult<> MirrorJob::co_pivot_as_arranged() {
+  const int64_t start_ns = realtime_clock().now_ns();
+  bool stopped = false;
+  Result<> done;
+  if (arrangement_.pause) {
+    Result<bool> paused = co_await arrangement_.pause();
+    if (paused)
+      stopped = *paused;
+    else
+      done = Failure(std::move(paused).error());
+  }
+  if (done) {
+    GraphWriteLock lock = co_await or_return(co_await jobs().graph().co_lock());
+    done = co_await co_pivot(lock);
+  }
+  PivotWitness* witness = arrangement_.witness.get();
+  outcome_.record.verdict = done ? PivotRecord::Verdict::kPivoted : PivotRecord::Verdict::kRefused;
+  // Without it the record would say "prepared", which means the same.
+  if (!done && witness != nullptr && witness->record().verdict == PivotRecord::Verdict::kPrepared)
+    std::ignore = co_await witness->co_write(PivotRecord::Verdict::kRefused);
+  if (stopped) {
+    const Result<> resumed = arrangement_.resume();
+    if (!resumed) warn_report(str_cat("resuming after drive-reopen failed: ", resumed.error().message()));
+    outcome_.paused_ns = realtime_clock().now_ns() - start_ns;
+  }
+  co_return done;
 }
 
 /// The source goes on as if nothing had been.
