@@ -30,9 +30,10 @@ Result<> QmpSession::attach(Chardev& chardev) {
   TRY(frontend_.attach(chardev));
   frontend_.set_handlers({.can_read =
                               [this] {
-                                return input_held_ || (blocked() && splitter_.buffered_bytes() > kReadBytes)
-                                           ? 0
-                                           : kReadBytes;
+                                // What is behind the commands already here stays where it is, the end of
+                                // a pipe above all: they are executed first.
+                                const bool enough = blocked() && splitter_.buffered_bytes() != 0;
+                                return input_held_ || enough ? 0 : kReadBytes;
                               },
                           .read = [this](std::span<const uint8_t> data) { read(data); },
                           .event =

@@ -154,6 +154,18 @@ class Globals(unittest.TestCase):
                                                     "rhea: warning: global i440FX.a=1 not used"])
 
 
+class Piped(unittest.TestCase):
+    def test_all_commands_of_a_pipe_are_executed(self):
+        """The end of the pipe is seen after those that wait for a disk, and the last one ends the process."""
+        commands = ["qmp_capabilities", *["query-named-block-nodes"] * 5, "quit"]
+        done = subprocess.run([emulator_path(), "-machine", "none", "-accel", "qtest", "-display", "none", "-qmp", "stdio",
+                               "-blockdev", f"driver=file,node-name=f,read-only=on,filename={__file__}"],
+                              input="".join(f'{{"execute": "{c}"}}\n' for c in commands), capture_output=True, text=True,
+                              timeout=30, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count('"node-name": "f"'), 5)
+
+
 class Process(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.TemporaryDirectory(prefix="rhea-cli-")
