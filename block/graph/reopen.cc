@@ -106,7 +106,9 @@ Result<> Reopener::take_new_child(BlockDriverState& node, OptionTree& options, c
     }
     if (old->node().implicit())
       return fail(EPERM, "Cannot replace implicit ", name, " child of ", node.name());
-    TRY(check_not_frozen(*old->edge()));
+    if (old->edge()->frozen != 0)
+      return fail(EPERM, "Cannot change frozen '", name, "' link from '", node.name(), "' to '",
+                  old->node().name(), "'");
   } else if (node.driver().is_filter) {
     return fail(EINVAL, "'", node.name(), "' is a ", node.driver().name,
                 " filter node that does not support a ", name, " child");
@@ -134,6 +136,8 @@ Result<> Reopener::add_children(BlockDriverState& node, OptionTree& options, con
     };
     if (std::ranges::any_of(new_children_, is_this)) continue;
     BlockDriverState& below = child->node();
+    // The filter of a job was not opened for this parent, and takes nothing over from it.
+    if (below.effective_options().entries().empty() && below.explicit_options().entries().empty()) continue;
     const bool given = options.has_below(child->name());
     OptionTree theirs = options.extract(child->name());
     if (const Json* named = options.get(child->name()); named != nullptr) {
@@ -166,8 +170,8 @@ Result<> Reopener::add(BlockDriverState& node, OptionTree options, const ParentO
   }
   Step step;
   step.node = NodeRef(node);
-  if (!keep_old && node.driver().supports_backing && !options.has("backing") &&
-      !options.has("backing.driver"))
+  const bool has_backing = node.backing() || !node.backing_name().file.empty();
+  if (!keep_old && has_backing && !options.has("backing") && !options.has("backing.driver"))
     return fail(EINVAL, "backing is missing for '", node.name(), "'");
   step.before = step.after = node.flags();
   if (const Json* name = options.get("node-name"); name != nullptr && !same_value(name, Json(node.name())))

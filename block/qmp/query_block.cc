@@ -41,7 +41,7 @@ BlockDeviceInfo describe(const BlockDriverState& node, bool writeback) {
   info.cache.direct = node.flags().direct;
   info.cache.no_flush = node.flags().no_flush;
   info.write_threshold = static_cast<int64_t>(node.write_threshold());
-  for (const auto& b : node.bitmaps().all()) {
+  for (const auto& b : reversed(node.bitmaps().all())) {
     if (!info.dirty_bitmaps) info.dirty_bitmaps.emplace();
     BlockDirtyInfo dirty;
     if (!b->name().empty()) dirty.name = b->name();

@@ -283,7 +283,7 @@ class BlockJobs(DiskJobsTest):
         self.assert_content((1, 0, "512k"), (2, "512k", "64k"))
 
     def test_reopen_puts_another_backing_file_below(self):  # S4.1 ff.
-        self.make(2)
+        self.make(2, 1)
         self.make(3)
         self.io("write -P 5 0 64k", "f3")
         options = {"driver": "qcow2", "node-name": "f2", "file": "s2"}
@@ -323,6 +323,8 @@ class BlockJobs(DiskJobsTest):
         self.q, self.qmp = self.vm.qtest, self.vm.qmp
         self.assertEqual([b["name"] for b in self.drive()["inserted"]["dirty-bitmaps"]], ["kept"])
         self.assertEqual(self.bitmap("kept"), before)
+        image = self.drive()["inserted"]["image"]["format-specific"]["data"]
+        self.assertEqual([(b["name"], b["granularity"]) for b in image["bitmaps"]], [("kept", 65536)])
         self.assertEqual(self.qmp.execute("x-debug-block-dirty-bitmap-sha256", {"node": "f1", "name": "kept"}), sha256)
 
     def test_internal_snapshots(self):  # C.2
@@ -352,6 +354,18 @@ class BlockJobs(DiskJobsTest):
         self.assertNotIn("snapshots", self.drive()["inserted"]["image"])
         self.qmp.execute("transaction", {"actions": taken})
         self.assertEqual(self.drive()["inserted"]["image"]["snapshots"][0]["name"], "t")
+
+    def test_pulls_in_one_chain(self):
+        """A job that makes an image writable leaves those below the filter of another job as they are."""
+        for number in (2, 3, 4):
+            self.snapshot(number - 1, number)
+        self.start("block-stream", "j", device="f2", bottom="f1", auto_finalize=False)
+        self.start("block-stream", "k", device="f4", bottom="f3", auto_finalize=False)
+        for job in "jk":
+            self.states(job, "pending")
+            self.qmp.execute("job-finalize", {"id": job})
+            self.conclude(job)
+        self.assertEqual(self.drive()["inserted"]["backing_file_depth"], 1)
 
     def test_nodes_in_use_stay(self):
         self.make(2, 1)
