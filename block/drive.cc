@@ -36,12 +36,18 @@ struct DriveSet::Request {
   AioDefault aio_default = AioDefault::kThreads;
   std::string file;
   int bus = 0, unit = -1;
+  ThrottleConfig limits;
+  std::string throttle_group;  ///< empty: the drive's name
+  bool count_invalid = true, count_failed = true;
+  std::vector<uint32_t> intervals;  ///< of statistics, in seconds
   BlockErrorPolicy on_read = BlockErrorPolicy::kReport, on_write = BlockErrorPolicy::kEnospc;
 
   Result<> take_kind(DriveInterface default_interface);
   Result<> take_cache();
   Result<> take_error_policies();
   Result<> take_access();
+  Result<> take_limits();
+  Result<> take_stats();
   Result<int> take_int(std::string_view key, int fallback);
   /// Removes an option that is not for the node.
   template <class T>
@@ -100,6 +106,68 @@ Result<> DriveSet::Request::take_error_policies() {
   return {};
 }
 
+/// throttling.*, and the names these had before.
+Result<> DriveSet::Request::take_limits() {
+  static constexpr std::pair<std::string_view, std::string_view> kOldNames[] = {
+      {"iops", "iops-total"},
+      {"iops_rd", "iops-read"},
+      {"iops_wr", "iops-write"},
+      {"bps", "bps-total"},
+      {"bps_rd", "bps-read"},
+      {"bps_wr", "bps-write"},
+      {"iops_max", "iops-total-max"},
+      {"iops_rd_max", "iops-read-max"},
+      {"iops_wr_max", "iops-write-max"},
+      {"bps_max", "bps-total-max"},
+      {"bps_rd_max", "bps-read-max"},
+      {"bps_wr_max", "bps-write-max"},
+      {"iops_size", "iops-size"},
+      {"group", "group"}};
+  for (const auto& [old_name, name] : kOldNames) {
+    if (!options.has(old_name)) continue;
+    const std::string key = str_cat("throttling.", name);
+    if (options.has(key))
+      return fail(EINVAL, "'", key, "' and its alias '", old_name, "' can't be used at the same time");
+    options.set(key, *options.get(old_name));
+    options.erase(old_name);
+  }
+  auto take = [&](std::string_view name, int64_t& out) -> Result<> {
+    const std::string key = str_cat("throttling.", name);
+    const auto value = TRY(own(options.take_number(key), key));
+    if (value) out = static_cast<int64_t>(std::min<uint64_t>(*value, INT64_MAX));
+    return {};
+  };
+  static constexpr std::pair<ThrottleRate, std::string_view> kRates[] = {
+      {ThrottleRate::kBpsTotal, "bps-total"}, {ThrottleRate::kBpsRead, "bps-read"},
+      {ThrottleRate::kBpsWrite, "bps-write"}, {ThrottleRate::kIopsTotal, "iops-total"},
+      {ThrottleRate::kIopsRead, "iops-read"}, {ThrottleRate::kIopsWrite, "iops-write"}};
+  for (const auto& [rate, name] : kRates) {
+    ThrottleLimit& limit = limits[rate];
+    TRY(take(name, limit.avg));
+    TRY(take(str_cat(name, "-max"), limit.max));
+    TRY(take(str_cat(name, "-max-length"), limit.burst_s));
+  }
+  TRY(take("iops-size", limits.op_bytes));
+  throttle_group = TRY(own_string("throttling.group")).value_or("");
+  return limits.check();
+}
+
+Result<> DriveSet::Request::take_stats() {
+  count_invalid = TRY(own_bool("stats-account-invalid")).value_or(true);
+  count_failed = TRY(own_bool("stats-account-failed")).value_or(true);
+  for (unsigned i = 0;; ++i) {
+    const std::string key = str_cat("stats-intervals.", i);
+    const Json* value = options.get(key);
+    if (value == nullptr) return {};
+    const std::string text = value->is_string() ? value->as_string() : value->dump();
+    uint64_t seconds = 0;
+    if (!parse_u64(text, seconds) || seconds == 0 || seconds > UINT32_MAX)
+      return fail(EINVAL, "Invalid interval length: ", text);
+    intervals.push_back(static_cast<uint32_t>(seconds));
+    options.erase(key);
+  }
+}
+
 Result<> DriveSet::Request::take_access() {
   if (options.has("readonly")) {  // the old spelling
     if (options.has("read-only"))
@@ -114,7 +182,6 @@ Result<> DriveSet::Request::take_access() {
     copy_on_read = false;
   }
   snapshot = TRY(own_bool("snapshot")).value_or(false) && !read_only;
-  if (options.has_below("throttling")) return fail(ENOTSUP, "I/O throttling is not supported");
   if (const Json* aio = options.get("aio")) {
     const std::string mode = aio->is_string() ? aio->as_string() : std::string();
     if (mode != "threads" && mode != "native" && mode != "io_uring")
@@ -197,7 +264,13 @@ CoResult<std::unique_ptr<BlockBackend>> DriveSet::co_make_backend(GraphWriteLock
   backend->set_write_cache_enabled(r.writeback);
   backend->set_error_policy(r.on_read, r.on_write);
   backend->set_read_only_default(r.read_only);
+  backend->accounting().set_counted(r.count_invalid, r.count_failed);
+  for (const uint32_t seconds : r.intervals) backend->accounting().add_interval(seconds);
   if (node) co_await or_return(co_await backend->co_insert(lock, *node));
+  if (r.limits.any()) {
+    backend->throttle().join(get_throttle_group(r.throttle_group.empty() ? name : r.throttle_group));
+    backend->throttle().group()->set_limits(r.limits);
+  }
   co_return std::move(backend);
 }
 
@@ -210,6 +283,8 @@ CoResult<DriveInfo*> DriveSet::co_add(Json options, DriveInterface default_inter
   co_await or_return(r.take_cache());
   co_await or_return(r.take_error_policies());
   co_await or_return(r.take_access());
+  co_await or_return(r.take_limits());
+  co_await or_return(r.take_stats());
 
   NodeRef node;
   const bool only_cache =

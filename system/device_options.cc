@@ -1,4 +1,5 @@
 // Options that connect things to the machine: objects, drives, nodes, devices, character devices, monitors.
+#include "block/drivers/drivers.h"
 #include "chardev/chardev_set.h"
 #include "hw/core/device_add.h"
 #include "system/option_handlers.h"
@@ -48,6 +49,14 @@ Result<> opt_hd(CommandLine& c, int index, std::string_view text) {
 
 Result<> opt_drive(CommandLine& c, std::string_view text) {
   Keyval kv = TRY(keyval_parse_flat(text));
+  const Json* format = kv.values.find("format");
+  if (format != nullptr && format->is_string() &&
+      (format->as_string() == "help" || format->as_string() == "?")) {
+    std::string names;
+    for (const BlockDriver* d : block_drivers()) str_append(names, " ", d->name);
+    c.answer = str_cat("Supported formats:", names, "\nSupported formats (read-only):", names, "\n");
+    return {};
+  }
   c.drives.push_back({std::move(kv.values)});
   return {};
 }

@@ -12,6 +12,7 @@
 #include "accel/accel.h"
 #include "backends/backend_types.h"
 #include "block/qmp/block_hmp.h"
+#include "block/throttle/group_object.h"
 #include "chardev/chardev_hmp.h"
 #include "hw/i386/pc.h"
 #include "memory/backend.h"
@@ -97,6 +98,7 @@ int real_main(int argc, char** argv) {
   TypeRegistry::instance().add(
       {&MemoryBackendRam::kType, &MemoryBackendFile::kType, &MemoryBackendMemfd::kType});
   register_backend_types(TypeRegistry::instance());
+  register_throttle_types(TypeRegistry::instance());
   hmp_register_generic(hmp_registry());
   hmp_register_media(hmp_registry());
   hmp_register_input(hmp_registry());

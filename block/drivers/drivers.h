@@ -7,6 +7,8 @@ namespace rhea {
 
 /// Makes all built-in drivers known to `graph`.
 void register_block_drivers(BlockGraph& graph);
+/// The same, by name.
+std::span<const BlockDriver* const> block_drivers();
 
 extern const BlockDriver kBlkdebugDriver;
 extern const BlockDriver kBlkverifyDriver;
@@ -20,5 +22,6 @@ extern const BlockDriver kNullAioDriver;
 extern const BlockDriver kNullCoDriver;
 extern const BlockDriver kQcow2Driver;
 extern const BlockDriver kRawDriver;
+extern const BlockDriver kThrottleDriver;
 
 }  // namespace rhea

@@ -215,6 +215,8 @@ CoResult<> FileNode::co_pdiscard(ByteRange range) {
     return ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n) == 0 ? 0 : errno;
   };
   const int err = co_await thread_pool().co_run(work);
+  (err == 0 ? discards_done_ : discards_failed_).fetch_add(1, std::memory_order_relaxed);
+  if (err == 0) discarded_bytes_.fetch_add(range.bytes, std::memory_order_relaxed);
   if (err != 0) co_return fail_errno(err, "Cannot discard in '", path_, "'");
   co_return Result<>();
 }

@@ -29,6 +29,9 @@ class FileNode : public BlockDriverState {
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap) override;
   bool zeroes_fast(ByteRange) const override { return can_punch_ || can_zero_range_; }
   CoResult<> co_pdiscard(ByteRange range) override;
+  std::optional<DiscardStats> discard_stats() const override {
+    return DiscardStats{discards_done_.load(), discards_failed_.load(), discarded_bytes_.load()};
+  }
   CoResult<> co_flush() override;
   CoResult<BlockStatus> co_block_status(ByteRange range) override;
   bool grows_by_writing() const override { return !is_block_device_; }
@@ -67,6 +70,7 @@ class FileNode : public BlockDriverState {
   bool direct_ = false;    ///< the same
   PermPair locked_;        ///< what is locked on fd_
   std::atomic<int> flush_error_{0};
+  std::atomic<uint64_t> discards_done_{0}, discards_failed_{0}, discarded_bytes_{0};
   std::atomic<bool> can_punch_{true}, can_zero_range_{true};
 
   // Between co_check_perm() and commit or abort.

@@ -28,7 +28,11 @@ CoResult<NodeRef> co_open_child_node(BlockGraph& graph, OptionTree& options, con
 
 CoResult<BdrvChild> OpenContext::co_open_child(std::string name, uint32_t role, std::string default_name) {
   const ParentOptions parent{node.flags(), role};
-  if (options.has(name) || options.has_below(name)) default_name.clear();
+  // Options that only add to what a name says leave the name alone.
+  const bool described = options.has(name) || options.has(str_cat(name, ".driver")) ||
+                         options.has(str_cat(name, ".filename")) || options.has(str_cat(name, ".file")) ||
+                         options.has_below(str_cat(name, ".file"));
+  if (described) default_name.clear();
   NodeRef child = co_await or_return(
       co_await co_open_child_node(graph, options, name, parent, std::move(default_name), false));
   if (!child) co_return BdrvChild();

@@ -2,7 +2,6 @@
 
 #include "block/graph/block_graph.h"
 #include "block/graph/io.h"
-#include "util/clock.h"
 #include "util/log.h"
 
 namespace rhea {
@@ -105,28 +104,25 @@ void BlockBackend::eject_request(bool force) {
   if (device_ != nullptr) device_->eject_request_cb(force);
 }
 
-/// Accounts for one request; the destructor adds it up.
+/// Accounts for one request.
 class BlockBackend::Timed {
  public:
   Timed(BlockBackend& b, BlockAccounting::Kind kind, uint64_t bytes)
-      : counter_(b.accounting_.of[kind]), bytes_(bytes), start_ns_(realtime_clock().now_ns()) {}
+      : accounting_(b.accounting_), kind_(kind), bytes_(bytes), start_ns_(BlockAccounting::now_ns()) {}
   Timed(const Timed&) = delete;
   Result<> done(Result<> r) {
-    auto relaxed = std::memory_order_relaxed;
-    if (r) {
-      counter_.operations.fetch_add(1, relaxed);
-      counter_.bytes.fetch_add(bytes_, relaxed);
-    } else {
-      counter_.failed.fetch_add(1, relaxed);
-    }
-    counter_.total_ns.fetch_add(static_cast<uint64_t>(realtime_clock().now_ns() - start_ns_), relaxed);
+    if (r)
+      accounting_.done(kind_, bytes_, start_ns_);
+    else
+      accounting_.failed(kind_, start_ns_);
     return r;
   }
 
  private:
-  BlockAccounting::Counter& counter_;
-  uint64_t bytes_;
-  int64_t start_ns_;
+  BlockAccounting& accounting_;
+  const BlockAccounting::Kind kind_;
+  const uint64_t bytes_;
+  const int64_t start_ns_;
 };
 
 Result<BlockDriverState*> BlockBackend::usable_node() {
@@ -140,10 +136,25 @@ CoResult<> BlockBackend::co_preadv(ByteRange range, IoVector iov) {
   if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
   RequestGate::Pass pass = co_await gate_->co_enter();
   BlockDriverState* bs = co_await or_return(usable_node());
+  if (range.offset > bs->total_bytes() || range.bytes > bs->total_bytes() - range.offset) {
+    accounting_.invalid(BlockAccounting::kRead);
+    co_return fail(EIO, "Read of ", range.bytes, " bytes at ", range.offset, " ends past the medium");
+  }
+  Timed timed(*this, BlockAccounting::kRead, range.bytes);
+  if (throttle_.limited()) {
+    ThrottleTicket ticket(throttle_, false, range.bytes);
+    co_await ticket;
+  }
+  co_return timed.done(co_await co_node_preadv(*bs, range, iov));
+}
+
+CoResult<> BlockBackend::co_peek(ByteRange range, IoVector iov) {
+  if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
+  RequestGate::Pass pass = co_await gate_->co_enter();
+  BlockDriverState* bs = co_await or_return(usable_node());
   if (range.offset > bs->total_bytes() || range.bytes > bs->total_bytes() - range.offset)
     co_return fail(EIO, "Read of ", range.bytes, " bytes at ", range.offset, " ends past the medium");
-  Timed timed(*this, BlockAccounting::kRead, range.bytes);
-  co_return timed.done(co_await co_node_preadv(*bs, range, iov));
+  co_return co_await co_node_preadv(*bs, range, iov);
 }
 
 CoResult<> BlockBackend::co_pwritev(ByteRange range, IoVector iov) {
@@ -151,6 +162,10 @@ CoResult<> BlockBackend::co_pwritev(ByteRange range, IoVector iov) {
   RequestGate::Pass pass = co_await gate_->co_enter();
   BlockDriverState* bs = co_await or_return(usable_node());
   Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+  if (throttle_.limited()) {
+    ThrottleTicket ticket(throttle_, true, range.bytes);
+    co_await ticket;
+  }
   Result<> r = co_await co_node_pwritev(*bs, range, iov, (perms_.perm & blk_perm::kResize) != 0);
   if (r && !write_cache_enabled()) r = co_await co_node_flush(*bs);
   co_return timed.done(std::move(r));
@@ -161,6 +176,10 @@ CoResult<> BlockBackend::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
   RequestGate::Pass pass = co_await gate_->co_enter();
   BlockDriverState* bs = co_await or_return(usable_node());
   Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+  if (throttle_.limited()) {
+    ThrottleTicket ticket(throttle_, true, range.bytes);
+    co_await ticket;
+  }
   Result<> r = co_await co_node_pwrite_zeroes(*bs, range, may_unmap, (perms_.perm & blk_perm::kResize) != 0);
   if (r && !write_cache_enabled()) r = co_await co_node_flush(*bs);
   co_return timed.done(std::move(r));
@@ -187,6 +206,10 @@ CoResult<> BlockBackend::co_pwrite_compressed(ByteRange range, IoVector iov) {
   RequestGate::Pass pass = co_await gate_->co_enter();
   BlockDriverState* bs = co_await or_return(usable_node());
   Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+  if (throttle_.limited()) {
+    ThrottleTicket ticket(throttle_, true, range.bytes);
+    co_await ticket;
+  }
   co_return timed.done(co_await co_node_pwrite_compressed(*bs, range, iov));
 }
 
@@ -210,7 +233,10 @@ Result<uint64_t> BlockBackend::getlength() const {
 CoResult<> BlockBackend::co_drain() {
   std::shared_ptr<RequestGate> gate = gate_;
   gate->begin();
-  co_await gate->co_idle();
+  {
+    const UndelayedRequests undelayed(*this);
+    co_await gate->co_idle();
+  }
   gate->end();
   co_return Result<>();
 }

@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "block/graph/accounting.h"
 #include "block/graph/block_driver_state.h"
 #include "block/graph/request_gate.h"
+#include "block/throttle/group.h"
 #include "util/aio_context.h"
 
 namespace rhea {
@@ -61,15 +63,6 @@ std::string_view error_policy_name(BlockErrorPolicy p);
 enum class BlockIoStatus : uint8_t { kOk, kFailed, kNospace };
 /// "ok", "failed" or "nospace".
 std::string_view io_status_name(BlockIoStatus s);
-
-/// Counters of one backend. Any thread.
-struct BlockAccounting {
-  enum Kind { kRead, kWrite, kFlush, kUnmap, kCount };
-  struct Counter {
-    std::atomic<uint64_t> operations{0}, bytes{0}, failed{0}, total_ns{0};
-  };
-  std::array<Counter, kCount> of;
-};
 
 class BlockBackend {
  public:
@@ -130,6 +123,8 @@ class BlockBackend {
   // --- Requests. Any thread. One that runs no loop has them made by the main loop, and goes on there, or on
   // its own thread if the request ended before it had time to suspend.
   CoResult<> co_preadv(ByteRange range, IoVector iov);
+  /// A read that the device model makes for itself: neither limited nor counted.
+  CoResult<> co_peek(ByteRange range, IoVector iov);
   CoResult<> co_pwritev(ByteRange range, IoVector iov);
   CoResult<> co_pwrite_zeroes(ByteRange range, bool may_unmap);
   CoResult<> co_pdiscard(ByteRange range);
@@ -167,10 +162,13 @@ class BlockBackend {
   bool read_only_default() const { return read_only_default_; }
   void set_read_only_default(bool on) { read_only_default_ = on; }
   BlockAccounting& accounting() { return accounting_; }
+  /// The limits of its reads and writes. Joining and leaving a group: in a drained section.
+  ThrottleMember& throttle() { return throttle_; }
 
  private:
   friend class BlockGraph;
   friend class DrainedSection;
+  friend class UndelayedRequests;
   class Timed;
   Result<BlockDriverState*> usable_node();
   void tell_removal();
@@ -192,6 +190,7 @@ class BlockBackend {
   bool read_only_default_ = true;
   BlockIoStatus iostatus_ = BlockIoStatus::kOk;
   BlockAccounting accounting_;
+  ThrottleMember throttle_;
 };
 
 }  // namespace rhea

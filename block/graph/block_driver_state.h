@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ namespace rhea {
 class BlockBackend;
 class BlockDriverState;
 class BlockGraph;
+class ThrottleMember;
 
 /// What stands behind a BdrvChild; the child's list of users points at it. Main loop.
 struct BlockEdge : std::enable_shared_from_this<BlockEdge> {
@@ -246,6 +248,22 @@ class BlockDriverState {
   // --- Driver operations: removable media behind the node.
   virtual bool is_inserted() const { return !file_ || file_.node().is_inserted(); }
 
+  // --- Driver operations: limits and statistics.
+  /// What limits requests of this node; null: nothing does.
+  virtual ThrottleMember* throttle_member() { return nullptr; }
+  /// Discards that reached the storage, where a driver counts them.
+  struct DiscardStats {
+    uint64_t done = 0, failed = 0, bytes = 0;
+  };
+  virtual std::optional<DiscardStats> discard_stats() const { return std::nullopt; }
+  /// The end of the farthest write that was begun. Any thread.
+  uint64_t highest_write_end() const { return highest_write_end_.load(std::memory_order_relaxed); }
+  void raise_highest_write_end(uint64_t end) {
+    uint64_t seen = highest_write_end();
+    while (seen < end && !highest_write_end_.compare_exchange_weak(seen, end, std::memory_order_relaxed)) {
+    }
+  }
+
   /// A write behind the end makes the node longer, for users that may resize it.
   virtual bool grows_by_writing() const { return false; }
   /// It now reaches to `bytes` at least. Any thread.
@@ -312,6 +330,7 @@ class BlockDriverState {
   BlockLimits limits_;
   std::atomic<uint64_t> total_bytes_{0};
   std::atomic<bool> written_{false};
+  std::atomic<uint64_t> highest_write_end_{0};
   std::atomic<int> copy_on_read_{0};
   RangeLock write_ranges_;
   DirtyBitmapSet bitmaps_;

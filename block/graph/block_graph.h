@@ -25,6 +25,22 @@ class [[nodiscard]] GraphWriteLock {
   CoMutex::Guard guard_;
 };
 
+/// While it lives nothing that limits a backend's requests, above its nodes or among them, keeps them
+/// waiting. Main loop; the backend may go first.
+class UndelayedRequests {
+ public:
+  explicit UndelayedRequests(BlockBackend& backend);
+  UndelayedRequests(UndelayedRequests&& o) noexcept
+      : graph_(std::exchange(o.graph_, nullptr)), serial_(o.serial_), nodes_(std::move(o.nodes_)) {}
+  UndelayedRequests& operator=(UndelayedRequests&&) = delete;
+  ~UndelayedRequests();
+
+ private:
+  BlockGraph* graph_;
+  uint64_t serial_;
+  std::vector<NodeRef> nodes_;  ///< those that have a throttle_member()
+};
+
 /// While it lives the drained backends have nothing in flight: new requests wait. Main loop.
 class [[nodiscard]] DrainedSection {
  public:
@@ -38,6 +54,7 @@ class [[nodiscard]] DrainedSection {
   struct Held {
     uint64_t serial;
     std::shared_ptr<RequestGate> gate;
+    UndelayedRequests undelayed;
   };
   explicit DrainedSection(BlockGraph& graph) : graph_(&graph) {}
   BlockGraph* graph_;
@@ -118,6 +135,7 @@ class BlockGraph {
   friend class DrainedSection;
   friend class GraphEdit;
   friend class NodeRef;
+  friend class UndelayedRequests;
   uint64_t add_backend(BlockBackend& backend);
   void remove_backend(BlockBackend& backend);
   BlockBackend* backend_by_serial(uint64_t serial) const;

@@ -15,7 +15,27 @@ void collect_backends(const BlockDriverState& node, std::vector<BlockBackend*>& 
       out.push_back(e->parent_backend);
   }
 }
+/// The nodes below and at `node` that may keep requests waiting.
+void collect_throttles(BlockDriverState& node, std::vector<NodeRef>& out) {
+  if (node.throttle_member() != nullptr &&
+      std::ranges::none_of(out, [&](const NodeRef& n) { return n.get() == &node; }))
+    out.emplace_back(node);
+  for (const BdrvChild* c : node.children()) collect_throttles(c->node(), out);
+}
 }  // namespace
+
+UndelayedRequests::UndelayedRequests(BlockBackend& backend)
+    : graph_(&backend.graph_), serial_(backend.serial_) {
+  backend.throttle_.begin_drain();
+  if (backend.node() != nullptr) collect_throttles(*backend.node(), nodes_);
+  for (const NodeRef& n : nodes_) n->throttle_member()->begin_drain();
+}
+
+UndelayedRequests::~UndelayedRequests() {
+  if (graph_ == nullptr) return;
+  for (const NodeRef& n : nodes_) n->throttle_member()->end_drain();
+  if (BlockBackend* backend = graph_->backend_by_serial(serial_)) backend->throttle_.end_drain();
+}
 
 DrainedSection::~DrainedSection() {
   for (const Held& h : held_) {
@@ -29,8 +49,8 @@ DrainedSection::~DrainedSection() {
 
 CoResult<> BlockGraph::co_drain_backends(DrainedSection& section, std::vector<BlockBackend*> backends) {
   for (BlockBackend* b : backends) {
-    section.held_.push_back({b->serial_, b->shared_gate()});
     b->gate().begin();
+    section.held_.push_back({b->serial_, b->shared_gate(), UndelayedRequests(*b)});
     ++b->drained_;
     if (b->device() != nullptr) b->device()->drained_begin();
   }

@@ -156,6 +156,7 @@ CoResult<> co_write_partial(BlockDriverState& bs, ByteRange r, IoVector iov) {
 CoResult<> co_write_general(BlockDriverState& bs, ByteRange r, IoVector iov, bool may_grow = false) {
   co_await or_return(check_writable(bs, r, may_grow));
   if (r.bytes == 0) co_return Result<>();
+  bs.raise_highest_write_end(r.end());
   if (bs.hears_debug_events()) co_await or_return(co_await bs.co_debug_event("pwritev"));
   const uint64_t align = bs.limits().request_alignment;
   const WriteEnd end(bs, r);
@@ -296,12 +297,14 @@ CoResult<> co_node_pwritev(BlockDriverState& bs, ByteRange range, IoVector iov, 
 CoResult<> co_node_pwrite_compressed(BlockDriverState& bs, ByteRange range, IoVector iov) {
   co_await or_return(check_writable(bs, range, false));
   const WriteEnd end(bs, range);
+  bs.raise_highest_write_end(range.end());
   co_return co_await bs.co_pwrite_compressed(range, iov);
 }
 
 CoResult<> co_node_pwrite_zeroes(BlockDriverState& bs, ByteRange range, bool may_unmap, bool may_grow) {
   co_await or_return(check_writable(bs, range, may_grow));
   const WriteEnd end(bs, range);
+  if (range.bytes != 0) bs.raise_highest_write_end(range.end());
   if (!bs.flags().unmap) may_unmap = false;
   std::optional<RangeLock::Guard> guard;
   const BlockLimits& l = bs.limits();

@@ -24,6 +24,8 @@ CoResult<> co_info_block(HmpCall& call) {
 void register_block_hmp(HmpRegistry& registry) {
   register_drive_hmp(registry);
   register_job_hmp(registry);
+  register_blockstats_hmp(registry);
+  register_throttle_hmp(registry);
   register_qemu_io_hmp(registry);
   registry.add(
       {.name = "info block",

@@ -15,6 +15,10 @@ void register_drive_hmp(HmpRegistry& registry);
 /// snapshot_blkdev, snapshot_blkdev_internal, snapshot_delete_blkdev_internal.
 void register_job_hmp(HmpRegistry& registry);
 
+/// Adds info blockstats.
+void register_blockstats_hmp(HmpRegistry& registry);
+/// Adds block_set_io_throttle.
+void register_throttle_hmp(HmpRegistry& registry);
 /// Adds qemu-io.
 void register_qemu_io_hmp(HmpRegistry& registry);
 

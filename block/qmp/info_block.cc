@@ -43,7 +43,11 @@ void add_medium(std::string& out, const BlockDeviceInfo& m) {
     str_append(out, "    Detect zeroes:    ", to_string(m.detect_zeroes), "\n");
   if (m.bps != 0 || m.bps_rd != 0 || m.bps_wr != 0 || m.iops != 0 || m.iops_rd != 0 || m.iops_wr != 0)
     str_append(out, "    I/O throttling:   bps=", m.bps, " bps_rd=", m.bps_rd, " bps_wr=", m.bps_wr,
-               " iops=", m.iops, " iops_rd=", m.iops_rd, " iops_wr=", m.iops_wr, "\n");
+               " bps_max=", m.bps_max.value_or(0), " bps_rd_max=", m.bps_rd_max.value_or(0),
+               " bps_wr_max=", m.bps_wr_max.value_or(0), " iops=", m.iops, " iops_rd=", m.iops_rd,
+               " iops_wr=", m.iops_wr, " iops_max=", m.iops_max.value_or(0),
+               " iops_rd_max=", m.iops_rd_max.value_or(0), " iops_wr_max=", m.iops_wr_max.value_or(0),
+               " iops_size=", m.iops_size.value_or(0), " group=", m.group.value_or(""), "\n");
 }
 
 void add_image(std::string& out, const ImageInfo& image) {

@@ -5,6 +5,7 @@
 #include "block/graph/block_graph.h"
 #include "block/graph/io.h"
 #include "block/qmp/block_hmp.h"
+#include "block/qmp/qemu_io_aio.h"
 #include "qapi/qmp_context.h"
 
 namespace rhea {
@@ -214,6 +215,14 @@ constexpr Command kCommands[] = {
 CoResult<> co_qemu_io(HmpCall& call) {
   const Words words = split(call.str("command"));
   if (words.empty()) co_return Result<>();
+  if (is_hand_aio(words[0])) {
+    const Target aio_target = co_await or_return(find_target(call.ctx.graph, call.str("device")));
+    if (aio_target.drive != nullptr) {
+      Result<> begun = co_await co_hand_aio(*aio_target.drive, words);
+      if (!begun) call.print(begun.error().message(), "\n");
+      co_return Result<>();
+    }
+  }
   const Command* command = nullptr;
   for (const Command& c : kCommands)
     if (c.name == words[0]) command = &c;

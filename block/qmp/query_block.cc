@@ -61,6 +61,25 @@ BlockDeviceInfo describe(const BlockDriverState& node, bool writeback) {
   return info;
 }
 
+void add_limits(const ThrottleGroup& group, BlockDeviceInfo& info) {
+  using R = ThrottleRate;
+  const ThrottleConfig l = group.limits();
+  auto put = [&](R rate, int64_t& avg, std::optional<int64_t>& max, std::optional<int64_t>& length) {
+    avg = l[rate].avg;
+    if (l[rate].max == 0) return;
+    max = l[rate].max;
+    length = l[rate].burst_s;
+  };
+  put(R::kBpsTotal, info.bps, info.bps_max, info.bps_max_length);
+  put(R::kBpsRead, info.bps_rd, info.bps_rd_max, info.bps_rd_max_length);
+  put(R::kBpsWrite, info.bps_wr, info.bps_wr_max, info.bps_wr_max_length);
+  put(R::kIopsTotal, info.iops, info.iops_max, info.iops_max_length);
+  put(R::kIopsRead, info.iops_rd, info.iops_rd_max, info.iops_rd_max_length);
+  put(R::kIopsWrite, info.iops_wr, info.iops_wr_max, info.iops_wr_max_length);
+  if (l.op_bytes != 0) info.iops_size = l.op_bytes;
+  info.group = group.name();
+}
+
 /// What has to be read from the image itself, and the same for those below it.
 CoResult<> co_add_image(NodeRef node, ImageInfo& image) {
   Result<uint64_t> bytes = co_await node->co_allocated_size();
@@ -99,7 +118,7 @@ CoResult<> co_add_image(NodeRef node, ImageInfo& image) {
   co_return Result<>();
 }
 
-BlockInfo describe(const BlockBackend& drive) {
+BlockInfo describe(BlockBackend& drive) {
   BlockInfo info;
   info.device = drive.name();
   info.type = "unknown";
@@ -111,8 +130,9 @@ BlockInfo describe(const BlockBackend& drive) {
     info.io_status = from_string<BlockDeviceIoStatus>(io_status_name(drive.iostatus()));
   if (drive.device() != nullptr && drive.device()->eject_request_pending()) info.eject_requested = true;
   if (!drive.unplug.state.empty()) info.unplug = from_string<UnplugState>(drive.unplug.state);
-  if (drive.node() != nullptr)
-    info.inserted = describe(skip_implicit_filters(*drive.node()), drive.write_cache_enabled());
+  if (drive.node() == nullptr) return info;
+  info.inserted = describe(skip_implicit_filters(*drive.node()), drive.write_cache_enabled());
+  if (const auto& group = drive.throttle().group()) add_limits(*group, *info.inserted);
   return info;
 }
 
@@ -122,7 +142,7 @@ CoResult<std::vector<BlockInfo>> co_query_block(BlockGraph& graph) {
   // First everything that the main loop knows, in one go; then what the storage has to be asked for.
   std::vector<BlockInfo> drives;
   std::vector<NodeRef> nodes;
-  for (const BlockBackend* b : graph.backends()) {
+  for (BlockBackend* b : graph.backends()) {
     if (b->name().empty() && !b->has_device()) continue;
     drives.push_back(describe(*b));
     nodes.push_back(b->node() != nullptr ? NodeRef(skip_implicit_filters(*b->node())) : NodeRef());

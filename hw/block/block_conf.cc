@@ -122,7 +122,7 @@ CoResult<HdGeometry> co_disk_geometry(const BlockConf& conf, BlockBackend& blk, 
   std::array<uint8_t, kSector> first{};
   if (bytes >= first.size()) {
     const ByteRange range(0, first.size());
-    Result<> read = co_await blk.co_preadv(range, IoVector(first.data(), first.size()));
+    Result<> read = co_await blk.co_peek(range, IoVector(first.data(), first.size()));
     if (!read) first.fill(0);  // a disk that cannot be read has no history
   }
   co_return guess_geometry(first, bytes / kSector).geometry;

@@ -96,7 +96,7 @@ CoResult<> PflashCfi01::co_read_all() {
   if (bytes > kMaxBytes) co_return fail(EFBIG, name, ": ", bytes, " bytes are more than a flash may have");
   array_ = co_await or_return(RamBlock::create(str_cat("system.", name), bytes));
   const IoVector all(array_->host(), bytes);
-  Result<> read = co_await blk_->co_preadv(ByteRange{0, bytes}, all);
+  Result<> read = co_await blk_->co_peek(ByteRange{0, bytes}, all);
   if (!read) co_return fail(read.error().errnum(), "failed to read the initial flash content");
   co_return Result<>();
 }

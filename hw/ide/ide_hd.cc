@@ -48,7 +48,7 @@ CoResult<> IdeHd::co_choose_geometry() {
   if (bytes >= first.size()) {
     // A disk that cannot be read has no history.
     Result<> read =
-        co_await blk().co_preadv(ByteRange(0, first.size()), IoVector(first.data(), first.size()));
+        co_await blk().co_peek(ByteRange(0, first.size()), IoVector(first.data(), first.size()));
     if (!read) first.fill(0);
   }
   const HdGeometryGuess guess = guess_geometry(first, bytes / 512);

@@ -1,5 +1,8 @@
 #include "hw/ide/ide_storage.h"
 
+#include <optional>
+
+#include "block/graph/block_graph.h"
 #include "block/qmp/io_error.h"
 #include "hw/ide/ide_bus.h"
 #include "hw/ide/ide_dma.h"
@@ -51,6 +54,8 @@ void IdeStorage::do_unrealize() {
 
 CoResult<> IdeStorage::co_stop() {
   if (ide_bus() != nullptr) cancel();
+  std::optional<UndelayedRequests> undelayed;
+  if (hold_.get() != nullptr) undelayed.emplace(blk());
   Result<> r = co_await gate_.co_close();
   co_return r;
 }

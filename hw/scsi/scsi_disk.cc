@@ -1,5 +1,6 @@
 #include "hw/scsi/scsi_disk.h"
 
+#include "block/graph/block_graph.h"
 #include "block/qmp/io_error.h"
 
 namespace rhea {
@@ -45,6 +46,13 @@ Result<> ScsiDisk::do_realize() {
   TRY(blk().attach_device(this, id(), path()));
   blk().enable_iostatus();
   return ScsiDevice::do_realize();
+}
+
+CoResult<> ScsiDisk::co_stop() {
+  if (hold_.get() == nullptr) co_return co_await ScsiDevice::co_stop();
+  const UndelayedRequests undelayed(blk());
+  Result<> r = co_await ScsiDevice::co_stop();
+  co_return r;
 }
 
 void ScsiDisk::do_unrealize() {

@@ -37,6 +37,8 @@ class ScsiDisk : public ScsiDevice, public BlockDevOps {
   uint64_t max_unmap_size = uint64_t{1} << 30;
   uint16_t rotation_rate = 0;
 
+  CoResult<> co_stop() override;
+
   /// What travels beside the attention.
   struct Wire;
 

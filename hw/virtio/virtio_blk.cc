@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "accel/accel.h"
+#include "block/graph/block_graph.h"
 #include "block/qmp/io_error.h"
 #include "util/log.h"
 
@@ -160,7 +161,10 @@ void VirtioBlk::do_unrealize() {
 
 CoResult<> VirtioBlk::co_stop() {
   stopped_ = true;
-  co_return co_await gate_.co_close();
+  if (hold_.get() == nullptr) co_return co_await gate_.co_close();
+  const UndelayedRequests undelayed(*hold_.get());
+  Result<> r = co_await gate_.co_close();
+  co_return r;
 }
 
 // --- Features and configuration (5.2.3, 5.2.4).

@@ -4,6 +4,7 @@
 #include "block/cache_mode.h"
 #include "block/drivers/drivers.h"
 #include "block/graph/open.h"
+#include "block/throttle/group_object.h"
 #include "qom/user_creatable.h"
 #include "util/keyval.h"
 #include "util/log.h"
@@ -30,7 +31,10 @@ Tool::~Tool() {
 }
 
 Result<> Tool::add_object(const std::string& text) {
-  if (!std::exchange(types_registered_, true)) register_backend_types(TypeRegistry::instance());
+  if (!std::exchange(types_registered_, true)) {
+    register_backend_types(TypeRegistry::instance());
+    register_throttle_types(TypeRegistry::instance());
+  }
   if (text.starts_with('{')) return object_add(TRY(Json::parse(text)), ValueForm::kTyped);
   const Keyval parsed = TRY(keyval_parse(text, "qom-type"));
   return object_add(parsed.values, ValueForm::kKeyval);

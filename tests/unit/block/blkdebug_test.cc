@@ -105,6 +105,11 @@ TEST_F(Blkdebug, RefusesRulesThatMeanNothing) {
   EXPECT_EQ(open_error("{}", str_cat("blkdebug:", dir, "/none:", dir, "/image")),
             "Could not read blkdebug config file: No such file or directory");
   EXPECT_EQ(open_error("{}", "blkdebug:image"), "blkdebug requires both config file and image path");
+  const std::string image = make_file("image", 65536);
+  EXPECT_EQ(open_error(R"({"driver": "raw", "file": {"image": {"detect-zeroes": "off"}}})",
+                       str_cat("blkdebug:", config(""), ":", image)),
+            "(success)")
+      << "options for the image leave its name alone";
 }
 
 TEST_F(Blkdebug, RefusesLimitsThatDoNotFit) {

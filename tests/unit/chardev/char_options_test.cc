@@ -46,6 +46,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Legacy{"unix:/x,server,nowait", "socket", "server", "on"},
                     Legacy{"unix:path=/x", "socket", "path", "/x"},
                     Legacy{"unix:/x,,y,server", "socket", "path", "/x,y"},
+                    Legacy{"unix:path=/x,server=on", "socket", "path", "/x"},
                     Legacy{"tcp:localhost:44,server=on", "socket", "port", "44"},
                     Legacy{"tcp::44", "socket", "host", ""}, Legacy{"tcp:[::1]:44", "socket", "host", "::1"},
                     Legacy{"telnet:h:1", "socket", "telnet", "on"},
