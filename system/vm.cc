@@ -389,6 +389,10 @@ CoResult<> Vm::co_shut_down() {
   }
   net_set().clear();
   qtest_.reset();
+  {  // requests made by hand have no device that waits for them
+    GraphWriteLock lock = co_await or_return(co_await graph_.co_lock());
+    const DrainedSection drained = co_await or_return(co_await graph_.co_drain_all(lock));
+  }
   drives_.clear();
   accel_.reset();
   Object& objects = qom_root().container("/objects");

@@ -138,6 +138,15 @@ class Limits(MachineTest):
         self.qmp.execute("device_del", {"id": "vb"})
 
 
+class ByHand(MachineTest):
+    ARGS = ["-drive", "if=none,id=d,file=null-co://,format=raw,iops=1"]
+
+    def test_the_machine_ends_while_requests_by_hand_wait(self):
+        for _ in range(4):
+            self.qmp.hmp('qemu-io d "aio_read 0 512"')
+        self.assertLess(self.qmp.execute("query-blockstats")[0]["stats"]["rd_operations"], 4)
+
+
 class Formats(unittest.TestCase):
     def test_list(self):
         """What test programs ask before they use a driver."""
