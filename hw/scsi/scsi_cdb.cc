@@ -76,9 +76,8 @@ ScsiTransfer scsi_transfer(const ScsiCdb& cdb, uint32_t block_bytes) {
     case kSynchronizeCache16:
     case kReserve10:
     case kRelease10:
+    case kFormatUnit:  // its list is not looked at
       return {};
-    case kFormatUnit:
-      return {};  // the list is not looked at
     case kReadCapacity10:
       return of(D::kIn, 8);
     case kRead6:

@@ -23,6 +23,7 @@ CD = "ide0-1-0"
 DEVICE = "/dev/sr0"
 PAUSES = 30
 RESETS = 10
+MODULE_BYTES = 128 << 20
 ZEROS_MD5 = "2c7ab85a893283e98c931e9511add182"  # of 16 MiB
 # What a wait, a dialogue or a reading of an answer ends with when the emulator or the guest misbehaves.
 ODD_ANSWER = (AttributeError, LookupError, TypeError, ValueError)
@@ -124,6 +125,50 @@ class Cases:
         expect(not drive(self.vm)["tray_open"], "query-block shows the tray open after the guest closed it")
         yield "the guest closed the tray, DEVICE_TRAY_MOVED said so"
 
+    def scsi_disk(self):
+        """A disk comes to a virtio-scsi controller, is written and read, resized, and goes."""
+        block = "/sys/block/sda"
+        appears = "n=0; until {0} || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done; {0}"
+        self.vm.qmp.execute("blockdev-add", {"driver": "file", "node-name": "scsi-file", "filename": self.vm.spare_disk()})
+        self.vm.qmp.execute("device_add", {"driver": "scsi-hd", "id": "sd0", "bus": "scsi0.0", "drive": "scsi-file",
+                                           "serial": "rhea-7", "scsi-id": 3})
+        self.vm.shell(appears.format(f"[ -e {block}/size ]"), 40)
+        expect(self.vm.shell(f"cat {block}/device/model {block}/device/vendor").split() == ["QEMU", "HARDDISK", "QEMU"],
+               "the disk has another name")
+        self.vm.shell("dd if=/dev/urandom of=/data bs=64k count=64 2>/dev/null; "
+                      "dd if=/data of=/dev/sda bs=64k seek=8 conv=notrunc,fsync 2>/dev/null; "
+                      "echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/sda bs=64k skip=8 count=64 2>/dev/null | cmp - /data", 40)
+        yield "a disk came, 4 MiB written to it were read again"
+        size = int(self.vm.shell(f"cat {block}/size"))
+        self.vm.qmp.execute("block_resize", {"node-name": "scsi-file", "size": 512 * size + (1 << 20)})
+        self.vm.shell(appears.format(f"[ $(cat {block}/size) = {size + 2048} ]"), 40)
+        yield "Linux saw it grow"
+        self.vm.shell("rm /data")
+        self.vm.qmp.execute("device_del", {"id": "sd0"})
+        self.vm.event("DEVICE_DELETED", device="sd0")
+        self.vm.shell(appears.format(f"[ ! -e {block} ]"), 40)
+        self.vm.qmp.execute("blockdev-del", {"node-name": "scsi-file"})
+        yield "it went, and Linux knows"
+
+    def memory(self):
+        """A memory module comes, is used, and goes."""
+        total = "sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"
+        before = int(self.vm.shell(total))
+        self.vm.qmp.execute("object-add", {"qom-type": "memory-backend-ram", "id": "module", "size": MODULE_BYTES})
+        self.vm.qmp.execute("device_add", {"driver": "pc-dimm", "id": "dimm0", "memdev": "module"})
+        self.vm.shell("n=0; until grep -q offline /sys/devices/system/memory/memory*/state || [ $n = 100 ]; "
+                      "do sleep 0.1; n=$((n + 1)); done", 40)
+        self.vm.shell("for m in /sys/devices/system/memory/memory*; do grep -q offline $m/state && "
+                      "echo online_movable >$m/state; done; true", 40)
+        seen = int(self.vm.shell(total)) - before
+        expect(abs(seen - (MODULE_BYTES >> 10)) < 8192, f"the guest has {seen} kB more")
+        yield f"a module came, the guest has {seen} kB more"
+        self.vm.qmp.execute("device_del", {"id": "dimm0"})
+        self.vm.event("DEVICE_DELETED", device="dimm0")
+        self.vm.qmp.execute("object-del", {"id": "module"})
+        expect(abs(int(self.vm.shell(total)) - before) < 8192, "the guest still counts the module's memory")
+        yield "the guest let go of it"
+
     def pauses(self):
         """Stopped again and again while every CPU works: nothing is lost, no clock jumps."""
         work = "dd if=/dev/zero bs=64k count=256 2>/dev/null | md5sum"
@@ -182,7 +227,7 @@ class Cases:
         self.vm.wait_for_end()
         yield "the emulator ended with status 0"
 
-    ORDER = ("boot", "cpus", "cd_mount", "cd_change", "cd_eject", "pauses", "reboot", "power_button", "power_off")
+    ORDER = ("boot", "cpus", "cd_mount", "cd_change", "cd_eject", "scsi_disk", "memory", "pauses", "reboot", "power_button", "power_off")
 
 
 def names():

@@ -14,13 +14,14 @@ from pyutil.qmp import QmpClient, QmpError
 KERNEL_COMMAND_LINE = ("console=ttyS0 loglevel=3 nokaslr mitigations=off init_on_alloc=0 audit=0 "
                        "nowatchdog tsc=reliable random.trust_cpu=1")
 BOOT_SECONDS = 90
+SPARE_BYTES = 16 << 20
 
 
 def command_line(options, cpus, run):
     """The command line under test; `run` is the directory of its sockets."""
     return [options.emulator, "-name", f"linux-{cpus}cpu",
             "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "pc", "-accel", "kvm", "-m", "256", "-smp", str(cpus), "-S",
+            "-machine", "pc", "-accel", "kvm", "-m", "256,slots=2,maxmem=1G", "-smp", str(cpus), "-S",
             "-chardev", f"socket,id=serial,path={run}/serial,server=on,wait=off", "-serial", "chardev:serial",
             "-chardev", f"socket,id=monitor,path={run}/monitor,server=on,wait=off",
             "-mon", "chardev=monitor,mode=control",
@@ -28,7 +29,8 @@ def command_line(options, cpus, run):
             "-append", f"{KERNEL_COMMAND_LINE} {options.append}".strip(),
             "-blockdev", f"driver=file,node-name=libvirt-3-storage,filename={options.cd1},read-only=on",
             "-blockdev", "driver=raw,node-name=libvirt-3-format,file=libvirt-3-storage,read-only=on",
-            "-device", "ide-cd,bus=ide.1,unit=0,drive=libvirt-3-format,id=ide0-1-0"]
+            "-device", "ide-cd,bus=ide.1,unit=0,drive=libvirt-3-format,id=ide0-1-0",
+            "-device", "virtio-scsi-pci,id=scsi0"]
 
 
 class Failure(Exception):
@@ -46,6 +48,13 @@ class Vm:
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(command_line(options, cpus, run), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
+
+    def spare_disk(self):
+        """The name of an empty image."""
+        name = f"{self._run}/spare.img"
+        with open(name, "wb") as disk:
+            disk.truncate(SPARE_BYTES)
+        return name
 
     def connect(self):
         """Waits for the emulator's sockets; the guest does not run yet."""
