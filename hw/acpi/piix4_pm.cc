@@ -263,21 +263,23 @@ constexpr VMStateField kPmFields[] = {
      }},
     {.name = "acpi_pci_hotplug", .save = save_pci_hotplug, .load = load_pci_hotplug},
 };
+/// A board without slots sends what one with none of them does: a selector.
 constexpr VMStateField kPmMemoryFields[] = {
     {.name = "acpi_memory_hotplug",
      .save =
          [](const void* o, StateWriter& out, const VMStateField&) {
-           vmstate_save(MemoryHotplug::kVmState, static_cast<const Piix4Pm*>(o)->memory_hotplug.get(), out);
+           MemoryHotplug* hotplug = static_cast<const Piix4Pm*>(o)->memory_hotplug.get();
+           if (hotplug == nullptr) return out.put_be32(0);
+           vmstate_save(MemoryHotplug::kVmState, hotplug, out);
          },
      .load = [](void* o, StateReader& in, const VMStateField&, int) -> Result<> {
        MemoryHotplug* hotplug = static_cast<Piix4Pm*>(o)->memory_hotplug.get();
-       if (hotplug == nullptr) return fail(EINVAL, "the machine has no memory hotplug");
-       return vmstate_load(MemoryHotplug::kVmState, hotplug, in, MemoryHotplug::kVmState.version);
+       if (hotplug != nullptr)
+         return vmstate_load(MemoryHotplug::kVmState, hotplug, in, MemoryHotplug::kVmState.version);
+       in.get_be32();
+       return {};
      }}};
-constexpr VMState kMemoryHotplug{
-    .name = "piix4_pm/memhp", .version = 1, .fields = kPmMemoryFields, .needed = [](const void* o) {
-      return static_cast<const Piix4Pm*>(o)->memory_hotplug != nullptr;
-    }};
+constexpr VMState kMemoryHotplug{.name = "piix4_pm/memhp", .version = 1, .fields = kPmMemoryFields};
 
 /// With the legacy interface there is nothing that the processors themselves do not tell.
 constexpr VMStateField kCpuHotplugFields[] = {
