@@ -225,7 +225,8 @@ Result<> NodeOpener::check_common() {
     if (name == nullptr || (name->is_string() && name->as_string().empty()))
       return fail(EINVAL, "The '", driver_->name, "' block driver requires a file name");
   }
-  if (flags_.copy_on_read && flags_.read_only) return fail(EINVAL, "Can't use copy-on-read on read-only device");
+  if (flags_.copy_on_read && flags_.read_only)
+    return fail(EINVAL, "Can't use copy-on-read on read-only device");
   return take_data_flags(options_, flags_);
 }
 

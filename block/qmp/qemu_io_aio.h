@@ -10,8 +10,8 @@ namespace rhea {
 
 /// True for "aio_read", "aio_write" and "aio_flush".
 bool is_hand_aio(std::string_view command);
-/// Begins it: "[-i] [-z] [-P pattern] offset length" after the command's name. With -i the request only counts as
-/// a refused one. aio_flush waits for all that was begun, and counts as a flush.
+/// Begins it: "[-i] [-z] [-P pattern] offset length" after the command's name. With -i the request only
+/// counts as a refused one. aio_flush waits for all that was begun, and counts as a flush.
 CoResult<> co_hand_aio(BlockBackend& drive, std::span<const std::string> words);
 
 }  // namespace rhea

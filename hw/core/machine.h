@@ -54,8 +54,8 @@ struct MachineConfig {
   uint64_t ram_bytes = uint64_t{128} << 20;
   uint64_t max_ram_bytes = 0;  ///< with all modules that may come; 0: as much as there is
   uint32_t memory_slots = 0;   ///< for them
-  std::string mem_path;       ///< -mem-path: a file, or a directory for one
-  bool mem_prealloc = false;  ///< -mem-prealloc
+  std::string mem_path;        ///< -mem-path: a file, or a directory for one
+  bool mem_prealloc = false;   ///< -mem-prealloc
   SmpTopology smp;
   NumaConfig numa;
   std::string cpu_model;  ///< -cpu, options included; empty: the machine's default

@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "hw/scsi/atapi.h"
 #include "hw/ide/ide_storage.h"
+#include "hw/scsi/atapi.h"
 
 namespace rhea {
 

@@ -47,8 +47,7 @@ CoResult<> IdeHd::co_choose_geometry() {
   std::array<uint8_t, 512> first{};
   if (bytes >= first.size()) {
     // A disk that cannot be read has no history.
-    Result<> read =
-        co_await blk().co_peek(ByteRange(0, first.size()), IoVector(first.data(), first.size()));
+    Result<> read = co_await blk().co_peek(ByteRange(0, first.size()), IoVector(first.data(), first.size()));
     if (!read) first.fill(0);
   }
   const HdGeometryGuess guess = guess_geometry(first, bytes / 512);

@@ -41,22 +41,20 @@ TEST_P(LegacyForm, Becomes) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Char, LegacyForm,
-    testing::Values(Legacy{"stdio", "stdio", "mux", ""}, Legacy{"mon:stdio", "stdio", "mux", "on"},
-                    Legacy{"unix:/x,server=on,wait=off", "socket", "wait", "off"},
-                    Legacy{"unix:/x,server,nowait", "socket", "server", "on"},
-                    Legacy{"unix:path=/x", "socket", "path", "/x"},
-                    Legacy{"unix:/x,,y,server", "socket", "path", "/x,y"},
-                    Legacy{"unix:path=/x,server=on", "socket", "path", "/x"},
-                    Legacy{"tcp:localhost:44,server=on", "socket", "port", "44"},
-                    Legacy{"tcp::44", "socket", "host", ""}, Legacy{"tcp:[::1]:44", "socket", "host", "::1"},
-                    Legacy{"telnet:h:1", "socket", "telnet", "on"},
-                    Legacy{"file:/a,b", "file", "path", "/a,b"}, Legacy{"pipe:/p", "pipe", "path", "/p"},
-                    Legacy{"websocket:h:1,server=on", "socket", "websocket", "on"},
-                    Legacy{"tn3270:h:1", "socket", "tn3270", "on"}, Legacy{"udp::44", "udp", "port", "44"},
-                    Legacy{"udp:h:44@:55", "udp", "localport", "55"},
-                    Legacy{"udp:h:44@l:55", "udp", "host", "h"},
-                    Legacy{"/dev/parport0", "parallel", "path", "/dev/parport0"},
-                    Legacy{"/dev/ttyS0", "serial", "path", "/dev/ttyS0"}));
+    testing::Values(
+        Legacy{"stdio", "stdio", "mux", ""}, Legacy{"mon:stdio", "stdio", "mux", "on"},
+        Legacy{"unix:/x,server=on,wait=off", "socket", "wait", "off"},
+        Legacy{"unix:/x,server,nowait", "socket", "server", "on"},
+        Legacy{"unix:path=/x", "socket", "path", "/x"}, Legacy{"unix:/x,,y,server", "socket", "path", "/x,y"},
+        Legacy{"unix:path=/x,server=on", "socket", "path", "/x"},
+        Legacy{"tcp:localhost:44,server=on", "socket", "port", "44"}, Legacy{"tcp::44", "socket", "host", ""},
+        Legacy{"tcp:[::1]:44", "socket", "host", "::1"}, Legacy{"telnet:h:1", "socket", "telnet", "on"},
+        Legacy{"file:/a,b", "file", "path", "/a,b"}, Legacy{"pipe:/p", "pipe", "path", "/p"},
+        Legacy{"websocket:h:1,server=on", "socket", "websocket", "on"},
+        Legacy{"tn3270:h:1", "socket", "tn3270", "on"}, Legacy{"udp::44", "udp", "port", "44"},
+        Legacy{"udp:h:44@:55", "udp", "localport", "55"}, Legacy{"udp:h:44@l:55", "udp", "host", "h"},
+        Legacy{"/dev/parport0", "parallel", "path", "/dev/parport0"},
+        Legacy{"/dev/ttyS0", "serial", "path", "/dev/ttyS0"}));
 
 TEST(CharOptions, RefusesUnknownShortForms) {
   EXPECT_EQ(CharOptions::parse_legacy("foo").error().message(), "'foo' is not a valid char driver");
