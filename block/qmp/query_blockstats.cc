@@ -116,7 +116,7 @@ BlockStats describe_node(const BlockDriverState& node, bool of_drive) {
       specific.driver = *driver;
       if (*driver == BlockdevDriver::kFile || *driver == BlockdevDriver::kHostDevice) {
         specific.u = file;
-        out.driver_specific = std::move(specific);
+        out.driver_specific = specific;
       }
     }
   }
