@@ -108,7 +108,8 @@ class Console:
         return self.text(self.mark)
 
     def wait(self, pattern, timeout, what=None):
-        """Waits until the text after the mark matches the regular expression; moves the mark to the end."""
+        """Waits until the text after the mark matches the regular expression; moves the mark to the end of what has
+        come, so that old text never answers a later question. Of a guest that talks on unasked, one wait asks all."""
         deadline = Deadline(timeout, what or f"'{pattern}' on the serial console")
         regex = re.compile(pattern, re.S)
         while True:
