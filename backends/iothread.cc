@@ -19,7 +19,9 @@ constexpr PropertyInfo bounded(const char* name) {
   info.set = [](Object& o, std::string_view n, const Json& value, ValueForm form) -> Result<> {
     const int64_t v = TRY(property_int(n, value, form, INT64_MIN, INT64_MAX));
     if (v < 0) return fail(EINVAL, n, " value must be in range [0, ", INT64_MAX, "]");
-    static_cast<IoThread&>(o).*Member = v;
+    auto& thread = static_cast<IoThread&>(o);
+    thread.*Member = v;
+    thread.apply_limits();
     return {};
   };
   return info;
@@ -69,17 +71,24 @@ IoThread::~IoThread() {
 Result<> IoThread::complete() {
   if (thread_pool_min > thread_pool_max || thread_pool_max == 0)
     return fail(EINVAL, "bad thread-pool-min/thread-pool-max values");
-  loop_ = TRY(AioContext::create(name()));
+  loop_ = TRY(AioContext::create(name().empty() ? std::string("machine") : name()));
+  loop_->attach(&AioLimits::kKey, aio_limits_);
+  apply_limits();
   std::promise<int> started;
   std::future<int> id = started.get_future();
   thread_ = std::thread([this, &started] {
-    const std::string shown = str_cat("IO ", name()).substr(0, 15);  // the kernel's limit
+    const std::string shown = str_cat("IO ", loop_->name()).substr(0, 15);  // the kernel's limit
     pthread_setname_np(pthread_self(), shown.c_str());
     started.set_value(static_cast<int>(::gettid()));
     loop_->run();
   });
   thread_id_ = id.get();
   return {};
+}
+
+void IoThread::apply_limits() {
+  aio_limits_->max_batch.store(aio_max_batch, std::memory_order_relaxed);
+  if (loop_ != nullptr) loop_->set_poll({.max_ns = poll_max_ns, .grow = poll_grow, .shrink = poll_shrink});
 }
 
 std::vector<IoThread*> IoThread::all() {

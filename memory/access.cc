@@ -1,4 +1,6 @@
 // Reads and writes of guest memory: RAM is copied, I/O is cut into accesses its rules allow.
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -52,6 +54,17 @@ void write_implemented(MemoryRegion& region, uint64_t offset, uint64_t value, un
     handler.mmio_write(offset + done, value >> done * 8 & ones(step), step);
 }
 
+/// Rings the doorbell that lies there, where the accelerator has not done it: the write is then done with.
+bool ring_doorbell(const MemoryRegion& region, uint64_t offset, uint64_t value, unsigned size) {
+  for (const MemoryRegion::IoEvent& event : region.ioevents()) {
+    if (event.offset != offset || (event.size != 0 && event.size != size)) continue;
+    if (event.match_data && event.data != value) continue;
+    const uint64_t one = 1;
+    return ::write(event.fd, &one, sizeof one) == sizeof one;
+  }
+  return false;
+}
+
 /// One piece of an access to a device; `data` is little endian. The handler may change the topology, even
 /// take the region away: nothing of it is touched afterwards.
 MemResult access_io(const FlatRange& range, uint64_t offset, uint8_t* data, unsigned size, bool write) {
@@ -65,6 +78,7 @@ MemResult access_io(const FlatRange& range, uint64_t offset, uint8_t* data, unsi
   uint64_t value = 0;
   if (write) {
     std::memcpy(&value, data, size);
+    if (!region.ioevents().empty() && ring_doorbell(region, offset, value, size)) return MemResult::kOk;
     write_implemented(region, offset, value, size);
   } else {
     value = read_implemented(region, offset, size);
@@ -73,11 +87,12 @@ MemResult access_io(const FlatRange& range, uint64_t offset, uint8_t* data, unsi
   return MemResult::kOk;
 }
 
-/// Aligned accesses of a machine word are seen whole by the guest's processors.
+/// Aligned accesses of a machine word are seen whole by the guest's processors, and by devices' threads in
+/// the order in which they were made.
 template <class T>
 void copy_word(uint8_t* to, const uint8_t* from) {
-  auto value = __atomic_load_n(reinterpret_cast<const T*>(from), __ATOMIC_RELAXED);
-  __atomic_store_n(reinterpret_cast<T*>(to), value, __ATOMIC_RELAXED);
+  auto value = __atomic_load_n(reinterpret_cast<const T*>(from), __ATOMIC_ACQUIRE);
+  __atomic_store_n(reinterpret_cast<T*>(to), value, __ATOMIC_RELEASE);
 }
 
 void copy_ram(uint8_t* to, const uint8_t* from, uint64_t bytes) {

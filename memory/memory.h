@@ -105,8 +105,8 @@ class MemoryRegion {
   /// RAM and aliases of RAM: guest writes are refused (dropped).
   void set_readonly(bool on);
 
-  // ioeventfd: a guest write of `size` bytes (0: any size) at `offset` signals `fd` without an exit, where
-  // the accelerator can. With `match_data`, only of that value.
+  // ioeventfd: a guest write of `size` bytes (0: any size) at `offset` signals `fd` instead of coming to the
+  // handler; without an exit where the accelerator can. With `match_data`, only of that value.
   struct IoEvent {
     uint64_t offset;
     unsigned size;

@@ -52,6 +52,14 @@ Vm::Vm(AioContext& loop, CommandLine command_line)
   qmp_context_.drives = &drives_;
   device_context_.drives = &drives_;
   device_context_.unplugger = &unplugger_;
+  device_context_.io_loop = [this]() -> Result<AioContext*> {
+    if (io_thread_ == nullptr) {
+      auto thread = std::make_shared<IoThread>();
+      TRY(thread->complete());
+      io_thread_ = std::move(thread);
+    }
+    return io_thread_->loop();
+  };
   unplugger_.withdraw = [this](Device& device) { machine_->withdraw_unplug(device); };
   qmp_context_.nbd = &nbd_;
   nbd_.on_deleted = [](const std::string& id) { qapi_event_send_block_export_deleted(id); };
@@ -394,6 +402,7 @@ CoResult<> Vm::co_shut_down() {
     const DrainedSection drained = co_await or_return(co_await graph_.co_drain_all(lock));
   }
   drives_.clear();
+  io_thread_.reset();
   accel_.reset();
   Object& objects = qom_root().container("/objects");
   while (!objects.children().empty()) objects.children().back()->unparent();

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "accel/accel.h"
+#include "backends/iothread.h"
 #include "block/drive.h"
 #include "block/export/nbd_server.h"
 #include "block/graph/block_graph.h"
@@ -125,6 +126,7 @@ class Vm final : public VmControl {
   NbdServer nbd_;
   Unplugger unplugger_{device_context_};
   JobSet jobs_;
+  std::shared_ptr<IoThread> io_thread_;  ///< of the devices that were given none
   std::unique_ptr<Accelerator> accel_;
   std::shared_ptr<Machine> machine_;
   std::unique_ptr<MachineContext> machine_context_;

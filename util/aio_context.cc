@@ -113,7 +113,8 @@ void AioContext::stop() {
 bool AioContext::run_once(bool may_wait) {
   make_current();
   bool progress = false;
-  for (LoopHook* hook : hooks_) progress |= hook->before_wait();
+  for (size_t i = 0; i < hooks_.size(); ++i) progress |= hooks_[i]->before_wait();
+  for (size_t i = 0; i < hooks_.size(); ++i) hooks_[i]->after_batch();
   const int count = wait(may_wait && !progress);
   progress |= dispatch_fds(count);
   progress |= run_timers();
@@ -122,7 +123,52 @@ bool AioContext::run_once(bool may_wait) {
   return progress;
 }
 
+/// Looks at what the hooks can see without a system call, for poll_ns_ at most. True if there is something.
+bool AioContext::look_for_work(int64_t limit_ns) {
+  bool any = false;
+  for (size_t i = 0; i < hooks_.size(); ++i) any |= hooks_[i]->poll_begin();
+  bool found = false;
+  if (any) {
+    const int64_t start = realtime_clock().now_ns();
+    const int64_t most = limit_ns < 0 ? poll_ns_ : std::min(poll_ns_, limit_ns);
+    do {
+      found = have_posted_.load(std::memory_order_acquire) || stop_.load(std::memory_order_acquire);
+      for (size_t i = 0; i < hooks_.size(); ++i) found |= hooks_[i]->poll();
+    } while (!found && realtime_clock().now_ns() - start < most);
+  }
+  for (size_t i = 0; i < hooks_.size(); ++i) found |= hooks_[i]->poll_end();
+  return found;
+}
+
+/// A wait that looking a little longer would have spared makes the time longer; one that no looking would
+/// have spared makes it shorter.
+void AioContext::adapt_poll(int64_t waited_ns) {
+  constexpr int64_t kFirst = 4000;
+  const int64_t most = poll_max_ns_.load(std::memory_order_relaxed);
+  if (waited_ns <= poll_ns_) return;
+  if (waited_ns > most) {
+    const int64_t shrink = poll_shrink_.load(std::memory_order_relaxed);
+    poll_ns_ = shrink > 0 ? poll_ns_ / shrink : 0;
+    return;
+  }
+  const int64_t grow = poll_grow_.load(std::memory_order_relaxed);
+  const int64_t factor = grow > 0 ? grow : 2;
+  poll_ns_ = poll_ns_ == 0 ? kFirst : poll_ns_ > most / factor ? most : poll_ns_ * factor;
+  poll_ns_ = std::min(poll_ns_, most);
+}
+
 int AioContext::wait(bool may_wait) {
+  const int64_t poll_max = poll_max_ns_.load(std::memory_order_relaxed);
+  const bool polls = may_wait && poll_max > 0 && !hooks_.empty();
+  const int64_t start = polls ? realtime_clock().now_ns() : 0;
+  poll_ns_ = std::min(poll_ns_, poll_max);
+  if (polls && poll_ns_ > 0 && look_for_work(wait_limit_ns())) may_wait = false;
+  const int count = wait_in_kernel(may_wait);
+  if (polls) adapt_poll(realtime_clock().now_ns() - start);
+  return count;
+}
+
+int AioContext::wait_in_kernel(bool may_wait) {
   waiting_.store(true, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   int64_t limit_ns = 0;
@@ -236,9 +282,10 @@ int64_t AioContext::wait_limit_ns() const {
   int64_t limit = INT64_MAX;
   for (const auto& queue : timer_queues_) {
     if (queue.timers.empty() || !queue.clock->running()) continue;
+    const int64_t left = std::max<int64_t>(queue.timers.back()->deadline_ns() - queue.clock->now_ns(), 0);
     const auto* virtual_time = dynamic_cast<const VirtualClock*>(queue.clock);
-    if (virtual_time != nullptr && virtual_time->manual()) continue;
-    limit = std::min(limit, std::max<int64_t>(queue.timers.back()->deadline_ns() - queue.clock->now_ns(), 0));
+    if (left > 0 && virtual_time != nullptr && virtual_time->manual()) continue;  // whoever steps it wakes us
+    limit = std::min(limit, left);
   }
   return limit == INT64_MAX ? -1 : limit;
 }

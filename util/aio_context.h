@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
@@ -78,6 +79,25 @@ class LoopHook {
   /// Before the loop waits: submit what was queued since. True if callbacks or coroutines ran: the loop then
   /// does not wait in this pass. Loop's thread.
   virtual bool before_wait() = 0;
+  /// After all hooks' before_wait(): what a batch of callbacks left to be told to others. Loop's thread.
+  virtual void after_batch() {}
+
+  // Looking instead of sleeping: for a time that adapts (AioContext::set_poll) the loop asks poll(), which
+  // makes no system call, before it waits. Loop's thread.
+  /// Looking begins: nobody need wake the loop for what poll() finds. False: this hook has nothing to look
+  /// at.
+  virtual bool poll_begin() { return false; }
+  /// True if there was something to do; it is done now.
+  virtual bool poll() { return false; }
+  /// Looking has ended: the loop wants to be woken again. True if something came just now, and was done.
+  virtual bool poll_end() { return false; }
+};
+
+/// How long a loop looks for work before it sleeps. Times in ns.
+struct PollLimits {
+  int64_t max_ns = 0;  ///< 0: it never does
+  int64_t grow = 0;    ///< by which the time is multiplied when it was too short; 0: 2
+  int64_t shrink = 0;  ///< by which it is divided when it was in vain; 0: it begins anew from nothing
 };
 
 class AioContext {
@@ -101,6 +121,19 @@ class AioContext {
 
   /// Calls `fn` on the loop's thread, in order, soon. Any thread.
   void post(std::move_only_function<void()> fn);
+  /// Calls `fn` on the loop's thread and waits for it; at once if that is the calling thread. For whoever
+  /// hands something over to a loop that never waits for its own thread or for the machine lock (an I/O
+  /// thread's): it takes no longer than the pass under way there. Any thread.
+  template <class F>
+  void run_sync(F&& fn) {
+    if (in_loop_thread()) return fn();
+    Handover handover;
+    post([&fn, &handover] {
+      fn();
+      handover.finish();
+    });
+    handover.wait();
+  }
   /// Resumes `handle` on the loop's thread, soon. Any thread. Does not allocate in the steady state.
   void schedule(std::coroutine_handle<> handle);
   /// `co_await loop.co_switch()`: goes on, on this loop's thread.
@@ -153,7 +186,15 @@ class AioContext {
 
   /// Held while callbacks run, released while the loop waits. Set before run().
   void set_dispatch_lock(MachineLock* lock) { dispatch_lock_ = lock; }
-  /// Called before each wait. One hook; the engine removes it with null. Loop's thread.
+  /// How long the loop looks for work, where its hooks can, before it sleeps. Any thread.
+  void set_poll(const PollLimits& limits) {
+    poll_max_ns_.store(limits.max_ns, std::memory_order_relaxed);
+    poll_grow_.store(limits.grow, std::memory_order_relaxed);
+    poll_shrink_.store(limits.shrink, std::memory_order_relaxed);
+  }
+  /// How long it looks at present, in ns. Loop's thread.
+  int64_t poll_ns() const { return poll_ns_; }
+  /// Called before each wait, in the order in which they came. Loop's thread.
   void add_hook(LoopHook* hook) { hooks_.push_back(hook); }
   void remove_hook(LoopHook* hook) { std::erase(hooks_, hook); }
 
@@ -182,6 +223,24 @@ class AioContext {
     Clock* clock;
     std::vector<Timer*> timers;  ///< latest deadline first
   };
+  /// Where run_sync() waits.
+  class Handover {
+   public:
+    void finish() {
+      const std::lock_guard guard(mutex_);  // whoever waits destroys this only afterwards
+      done_ = true;
+      changed_.notify_one();
+    }
+    void wait() {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return done_; });
+    }
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool done_ = false;
+  };
   AioContext(std::string name, UniqueFd epoll, UniqueFd event);
   void arm_timer(Timer& timer, int64_t deadline_ns);
   void cancel_timer(Timer& timer);
@@ -189,6 +248,9 @@ class AioContext {
   void forget(Clock& clock);
   int64_t wait_limit_ns() const;
   int wait(bool may_wait);
+  int wait_in_kernel(bool may_wait);
+  bool look_for_work(int64_t limit_ns);
+  void adapt_poll(int64_t waited_ns);
   bool dispatch_fds(int count);
   bool run_posted();
   bool run_ready();
@@ -206,6 +268,8 @@ class AioContext {
   std::vector<LoopHook*> hooks_;
   epoll_event events_[kMaxEvents];
   int event_count_ = 0;  ///< entries of events_ still to be dispatched
+  std::atomic<int64_t> poll_max_ns_{0}, poll_grow_{0}, poll_shrink_{0};
+  int64_t poll_ns_ = 0;  ///< loop's thread only
 
   mutable std::mutex mutex_;  // guards what follows
   std::vector<std::move_only_function<void()>> posted_;

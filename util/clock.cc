@@ -96,6 +96,7 @@ void VirtualClock::step_to(int64_t ns, AioContext& loop) {
     loop.run_due_timers(*this);
   }
   offset_ = std::max(offset_.load(), ns);
+  notify_loops();  // timers of other loops may be due
 }
 
 }  // namespace rhea

@@ -135,6 +135,8 @@ namespace detail {
 /// A coroutine nobody awaits; frees itself.
 struct Detached {
   struct promise_type {
+    static void* operator new(size_t bytes) { return frame_allocate(bytes); }
+    static void operator delete(void* p, size_t bytes) { frame_free(p, bytes); }
     Detached get_return_object() const noexcept { return {}; }
     std::suspend_never initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }

@@ -32,6 +32,7 @@ struct IoUringEngine::Operation {
       io_uring_prep_writev(sqe, fd, batch.pieces, pieces, offset);
     io_uring_sqe_set_data(sqe, this);
     ++engine.queued_;
+    ++engine.in_flight_;
     return true;
   }
   int await_resume() const { return result; }
@@ -83,6 +84,7 @@ bool IoUringEngine::reap() {
     auto* op = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
     op->result = cqe->res;
     io_uring_cqe_seen(&ring_, cqe);
+    --in_flight_;
     op->waiter.resume();
     any = true;
   }

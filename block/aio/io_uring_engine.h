@@ -19,6 +19,8 @@ class IoUringEngine final : public AioEngine, public LoopHook {
   CoResult<> co_pwritev(int fd, ByteRange range, IoVector iov) override;
   CoResult<> co_fdatasync(int fd) override;
   bool before_wait() override;
+  bool poll_begin() override { return in_flight_ != 0; }
+  bool poll() override { return in_flight_ != 0 && reap(); }
 
  private:
   struct Operation;
@@ -30,7 +32,8 @@ class IoUringEngine final : public AioEngine, public LoopHook {
 
   AioContext& loop_;
   io_uring ring_{};
-  unsigned queued_ = 0;  ///< entries filled and not submitted
+  unsigned queued_ = 0;     ///< entries filled and not submitted
+  unsigned in_flight_ = 0;  ///< those, and the ones submitted and not reaped
   std::unique_ptr<FdWatch> watch_;
 };
 

@@ -50,13 +50,18 @@ LinuxAioEngine::~LinuxAioEngine() {
   if (context_ != 0) syscall(SYS_io_destroy, context_);
 }
 
+size_t LinuxAioEngine::batch_limit() const {
+  const int64_t wanted = limits_ != nullptr ? limits_->max_batch.load(std::memory_order_relaxed) : 0;
+  return wanted > 0 ? std::min(static_cast<size_t>(wanted), kBatch) : kBatch;
+}
+
 /// Hands over what is queued. True if requests ended because the kernel refused them.
 bool LinuxAioEngine::submit() {
-  constexpr size_t kBatch = 64;
+  const size_t limit = batch_limit();
   bool progress = false;
   while (!queued_.empty() && in_flight_ < kEntries) {
     std::array<iocb*, kBatch> batch;
-    const size_t n = std::min({queued_.size(), kBatch, size_t{kEntries - in_flight_}});
+    const size_t n = std::min({queued_.size(), limit, size_t{kEntries - in_flight_}});
     for (size_t i = 0; i < n; ++i) batch[i] = &queued_[i]->control;
     const long taken = syscall(SYS_io_submit, context_, static_cast<long>(n), batch.data());
     if (taken > 0) {
@@ -92,6 +97,18 @@ bool LinuxAioEngine::reap() {
     any = true;
     if (n < static_cast<long>(events.size())) return any;
   }
+}
+
+/// How far the kernel has come stands at the beginning of what it maps at a context's address.
+bool LinuxAioEngine::poll() {
+  struct Ring {
+    uint32_t id, nr, head, tail, magic;
+  };
+  constexpr uint32_t kMagic = 0xa10a10a1;
+  const auto* const ring = reinterpret_cast<const Ring*>(context_);
+  if (in_flight_ == 0 || ring->magic != kMagic) return false;
+  const uint32_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
+  return head != __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) && reap();
 }
 
 bool LinuxAioEngine::before_wait() {

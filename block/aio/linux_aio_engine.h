@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "block/aio/engine.h"
+#include "util/aio_limits.h"
 #include "util/unique_fd.h"
 
 namespace rhea {
@@ -23,16 +24,22 @@ class LinuxAioEngine final : public AioEngine, public LoopHook {
   /// On the thread pool: the kernel has no good way.
   CoResult<> co_fdatasync(int fd) override;
   bool before_wait() override;
+  bool poll_begin() override { return in_flight_ != 0; }
+  bool poll() override;
 
  private:
   struct Operation;
   static constexpr unsigned kEntries = 1024;  ///< in the kernel at a time; more wait here
-  explicit LinuxAioEngine(AioContext& loop) : loop_(loop) {}
+  static constexpr size_t kBatch = 64;        ///< handed over at a time, where the loop's owner says nothing
+  explicit LinuxAioEngine(AioContext& loop)
+      : loop_(loop), limits_(static_cast<const AioLimits*>(loop.attachment(&AioLimits::kKey))) {}
+  size_t batch_limit() const;
   bool submit();
   bool reap();
   CoResult<> co_transfer(bool is_write, int fd, ByteRange range, IoVector iov);
 
   AioContext& loop_;
+  const AioLimits* const limits_;  ///< the loop's; null: none
   aio_context_t context_ = 0;
   UniqueFd event_;
   std::unique_ptr<FdWatch> watch_;

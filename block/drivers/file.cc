@@ -329,6 +329,7 @@ const BlockDriver kFileDriver = {
     .name = "file",
     .is_protocol = true,
     .needs_filename = true,
+    .any_loop = true,
     .protocol_name = "file",
     .parse_filename = parse_file_filename,
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<FileNode>(); },

@@ -65,6 +65,7 @@ const BlockDriver kHostDeviceDriver = {
     .name = "host_device",
     .is_protocol = true,
     .needs_filename = true,
+    .any_loop = true,
     .protocol_name = "host_device",
     .probe_device = probe_host_device,
     .parse_filename = [](const std::string& f, OptionTree& o) { return strip("host_device:", f, o); },

@@ -71,6 +71,7 @@ Result<> check_name(std::string_view only, const std::string& filename) {
 const BlockDriver kNullCoDriver = {
     .name = "null-co",
     .is_protocol = true,
+    .any_loop = true,
     .protocol_name = "null-co",
     .parse_filename = [](const std::string& f, OptionTree&) { return check_name("null-co://", f); },
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<NullNode>(false); },
@@ -79,6 +80,7 @@ const BlockDriver kNullCoDriver = {
 const BlockDriver kNullAioDriver = {
     .name = "null-aio",
     .is_protocol = true,
+    .any_loop = true,
     .protocol_name = "null-aio",
     .parse_filename = [](const std::string& f, OptionTree&) { return check_name("null-aio://", f); },
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<NullNode>(true); },

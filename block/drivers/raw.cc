@@ -153,6 +153,7 @@ class RawNode final : public BlockDriverState {
 
 const BlockDriver kRawDriver = {
     .name = "raw",
+    .any_loop = true,
     // Anything can be a raw image, so anything else that is recognised goes first.
     .probe = [](std::span<const uint8_t>) { return 1; },
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<RawNode>(); },

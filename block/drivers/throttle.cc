@@ -77,6 +77,7 @@ class ThrottleNode final : public BlockDriverState {
 const BlockDriver kThrottleDriver = {
     .name = "throttle",
     .is_filter = true,
+    .any_loop = true,
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<ThrottleNode>(); },
 };
 

@@ -1,5 +1,7 @@
 #include "block/graph/block_backend.h"
 
+#include <algorithm>
+
 #include "block/graph/block_graph.h"
 #include "block/graph/io.h"
 #include "util/log.h"
@@ -125,93 +127,191 @@ class BlockBackend::Timed {
   const int64_t start_ns_;
 };
 
+/// A request's way to the main loop and back, where something below serves no other. Behind the gate.
+class BlockBackend::Detour {
+ public:
+  explicit Detour(const BlockBackend& b)
+      : main_(b.graph_.main_loop()), home_(b.main_loop_only_ ? AioContext::current() : nullptr) {}
+  struct Hop {
+    AioContext* loop;  ///< null: nowhere
+    bool await_ready() const noexcept { return loop == nullptr || loop->in_loop_thread(); }
+    void await_suspend(std::coroutine_handle<> h) const { loop->schedule(h); }
+    void await_resume() const noexcept {}
+  };
+  Hop there() const { return Hop{home_ != nullptr ? &main_ : nullptr}; }
+  Hop back() const { return Hop{home_}; }
+
+ private:
+  AioContext& main_;
+  AioContext* const home_;
+};
+
+namespace {
+bool serves_any_loop(const BlockDriverState& node) {
+  return node.driver().any_loop &&
+         std::ranges::all_of(node.children(), [](const BdrvChild* c) { return serves_any_loop(c->node()); });
+}
+}  // namespace
+
+/// Where requests are made from now on. With none in flight.
+void BlockBackend::choose_loop() {
+  main_loop_only_ = root_ && !serves_any_loop(root_.node());
+}
+
 Result<BlockDriverState*> BlockBackend::usable_node() {
   if (!is_inserted()) return fail(ENOMEDIUM, "Device '", name_, "' has no medium");
   return &root_.node();
 }
 
-// Each request: onto a loop, through the gate (after which the root edge stays as it is), down the graph.
+/// The same, for a read that must be inside.
+Result<BlockDriverState*> BlockBackend::node_to_read(ByteRange range) {
+  BlockDriverState* const bs = TRY(usable_node());
+  if (range.offset <= bs->total_bytes() && range.bytes <= bs->total_bytes() - range.offset) return bs;
+  return fail(EIO, "Read of ", range.bytes, " bytes at ", range.offset, " ends past the medium");
+}
+
+// Each request: onto a loop, through the gate (after which the root edge stays as it is), to the main loop if
+// need be, down the graph, and back.
 
 CoResult<> BlockBackend::co_preadv(ByteRange range, IoVector iov) {
   if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
   RequestGate::Pass pass = co_await gate_->co_enter();
-  BlockDriverState* bs = co_await or_return(usable_node());
-  if (range.offset > bs->total_bytes() || range.bytes > bs->total_bytes() - range.offset) {
-    accounting_.invalid(BlockAccounting::kRead);
-    co_return fail(EIO, "Read of ", range.bytes, " bytes at ", range.offset, " ends past the medium");
+  const Detour detour(*this);
+  co_await detour.there();
+  Result<BlockDriverState*> bs = node_to_read(range);
+  Result<> r;
+  if (bs) {
+    Timed timed(*this, BlockAccounting::kRead, range.bytes);
+    if (throttle_.limited()) {
+      ThrottleTicket ticket(throttle_, false, range.bytes);
+      co_await ticket;
+    }
+    r = timed.done(co_await co_node_preadv(**bs, range, iov));
+  } else {
+    if (is_inserted()) accounting_.invalid(BlockAccounting::kRead);
+    r = Failure(std::move(bs).error());
   }
-  Timed timed(*this, BlockAccounting::kRead, range.bytes);
-  if (throttle_.limited()) {
-    ThrottleTicket ticket(throttle_, false, range.bytes);
-    co_await ticket;
-  }
-  co_return timed.done(co_await co_node_preadv(*bs, range, iov));
+  co_await detour.back();
+  co_return r;
 }
 
 CoResult<> BlockBackend::co_peek(ByteRange range, IoVector iov) {
   if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
   RequestGate::Pass pass = co_await gate_->co_enter();
-  BlockDriverState* bs = co_await or_return(usable_node());
-  if (range.offset > bs->total_bytes() || range.bytes > bs->total_bytes() - range.offset)
-    co_return fail(EIO, "Read of ", range.bytes, " bytes at ", range.offset, " ends past the medium");
-  co_return co_await co_node_preadv(*bs, range, iov);
+  const Detour detour(*this);
+  co_await detour.there();
+  Result<BlockDriverState*> bs = node_to_read(range);
+  Result<> r;
+  if (bs)
+    r = co_await co_node_preadv(**bs, range, iov);
+  else
+    r = Failure(std::move(bs).error());
+  co_await detour.back();
+  co_return r;
 }
 
 CoResult<> BlockBackend::co_pwritev(ByteRange range, IoVector iov) {
   if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
   RequestGate::Pass pass = co_await gate_->co_enter();
-  BlockDriverState* bs = co_await or_return(usable_node());
-  Timed timed(*this, BlockAccounting::kWrite, range.bytes);
-  if (throttle_.limited()) {
-    ThrottleTicket ticket(throttle_, true, range.bytes);
-    co_await ticket;
+  const Detour detour(*this);
+  co_await detour.there();
+  Result<BlockDriverState*> bs = usable_node();
+  Result<> r;
+  if (bs) {
+    Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+    if (throttle_.limited()) {
+      ThrottleTicket ticket(throttle_, true, range.bytes);
+      co_await ticket;
+    }
+    r = co_await co_node_pwritev(**bs, range, iov, root_.edge()->may_grow());
+    if (r && !write_cache_enabled()) r = co_await co_node_flush(**bs);
+    r = timed.done(std::move(r));
+  } else {
+    r = Failure(std::move(bs).error());
   }
-  Result<> r = co_await co_node_pwritev(*bs, range, iov, (perms_.perm & blk_perm::kResize) != 0);
-  if (r && !write_cache_enabled()) r = co_await co_node_flush(*bs);
-  co_return timed.done(std::move(r));
+  co_await detour.back();
+  co_return r;
 }
 
 CoResult<> BlockBackend::co_pwrite_zeroes(ByteRange range, bool may_unmap) {
   if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
   RequestGate::Pass pass = co_await gate_->co_enter();
-  BlockDriverState* bs = co_await or_return(usable_node());
-  Timed timed(*this, BlockAccounting::kWrite, range.bytes);
-  if (throttle_.limited()) {
-    ThrottleTicket ticket(throttle_, true, range.bytes);
-    co_await ticket;
+  const Detour detour(*this);
+  co_await detour.there();
+  Result<BlockDriverState*> bs = usable_node();
+  Result<> r;
+  if (bs) {
+    Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+    if (throttle_.limited()) {
+      ThrottleTicket ticket(throttle_, true, range.bytes);
+      co_await ticket;
+    }
+    r = co_await co_node_pwrite_zeroes(**bs, range, may_unmap, root_.edge()->may_grow());
+    if (r && !write_cache_enabled()) r = co_await co_node_flush(**bs);
+    r = timed.done(std::move(r));
+  } else {
+    r = Failure(std::move(bs).error());
   }
-  Result<> r = co_await co_node_pwrite_zeroes(*bs, range, may_unmap, (perms_.perm & blk_perm::kResize) != 0);
-  if (r && !write_cache_enabled()) r = co_await co_node_flush(*bs);
-  co_return timed.done(std::move(r));
+  co_await detour.back();
+  co_return r;
 }
 
 CoResult<> BlockBackend::co_pdiscard(ByteRange range) {
   if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
   RequestGate::Pass pass = co_await gate_->co_enter();
-  BlockDriverState* bs = co_await or_return(usable_node());
-  Timed timed(*this, BlockAccounting::kUnmap, range.bytes);
-  co_return timed.done(co_await co_node_pdiscard(*bs, range));
+  const Detour detour(*this);
+  co_await detour.there();
+  Result<BlockDriverState*> bs = usable_node();
+  Result<> r;
+  if (bs) {
+    Timed timed(*this, BlockAccounting::kUnmap, range.bytes);
+    r = timed.done(co_await co_node_pdiscard(**bs, range));
+  } else {
+    r = Failure(std::move(bs).error());
+  }
+  co_await detour.back();
+  co_return r;
 }
 
 CoResult<> BlockBackend::co_flush() {
   if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
   RequestGate::Pass pass = co_await gate_->co_enter();
-  BlockDriverState* bs = co_await or_return(usable_node());
-  Timed timed(*this, BlockAccounting::kFlush, 0);
-  co_return timed.done(co_await co_node_flush(*bs));
+  const Detour detour(*this);
+  co_await detour.there();
+  Result<BlockDriverState*> bs = usable_node();
+  Result<> r;
+  if (bs) {
+    Timed timed(*this, BlockAccounting::kFlush, 0);
+    r = timed.done(co_await co_node_flush(**bs));
+  } else {
+    r = Failure(std::move(bs).error());
+  }
+  co_await detour.back();
+  co_return r;
 }
 
 CoResult<> BlockBackend::co_pwrite_compressed(ByteRange range, IoVector iov) {
   if (AioContext::current() == nullptr) co_await graph_.main_loop().co_switch();
   RequestGate::Pass pass = co_await gate_->co_enter();
-  BlockDriverState* bs = co_await or_return(usable_node());
-  Timed timed(*this, BlockAccounting::kWrite, range.bytes);
-  if (throttle_.limited()) {
-    ThrottleTicket ticket(throttle_, true, range.bytes);
-    co_await ticket;
+  const Detour detour(*this);
+  co_await detour.there();
+  Result<BlockDriverState*> bs = usable_node();
+  Result<> r;
+  if (bs) {
+    Timed timed(*this, BlockAccounting::kWrite, range.bytes);
+    if (throttle_.limited()) {
+      ThrottleTicket ticket(throttle_, true, range.bytes);
+      co_await ticket;
+    }
+    r = timed.done(co_await co_node_pwrite_compressed(**bs, range, iov));
+  } else {
+    r = Failure(std::move(bs).error());
   }
-  co_return timed.done(co_await co_node_pwrite_compressed(*bs, range, iov));
+  co_await detour.back();
+  co_return r;
 }
+
+// These two are the main loop's.
 
 CoResult<BlockStatus> BlockBackend::co_block_status(ByteRange range) {
   RequestGate::Pass pass = co_await gate_->co_enter();

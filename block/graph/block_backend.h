@@ -54,6 +54,9 @@ class BlockDevOps {
   /// Between these the device submits nothing.
   virtual void drained_begin() {}
   virtual void drained_end() {}
+  /// Returns when what the device does about its requests that have ended is done, also where that is in
+  /// another thread. Between these two.
+  virtual void requests_ended() {}
 };
 
 enum class BlockErrorPolicy : uint8_t { kReport, kIgnore, kEnospc, kStop, kAuto };
@@ -120,8 +123,8 @@ class BlockBackend {
   };
   Unplug unplug;
 
-  // --- Requests. Any thread. One that runs no loop has them made by the main loop, and goes on there, or on
-  // its own thread if the request ended before it had time to suspend.
+  // --- Requests. Any thread. One that runs a loop goes on there. One that runs none has them made by the
+  // main loop, and goes on there, or on its own thread if the request ended before it had time to suspend.
   CoResult<> co_preadv(ByteRange range, IoVector iov);
   /// A read that the device model makes for itself: neither limited nor counted.
   CoResult<> co_peek(ByteRange range, IoVector iov);
@@ -131,8 +134,9 @@ class BlockBackend {
   CoResult<> co_flush();
   /// Whole units of the image's own size, packed (ENOTSUP where the format cannot).
   CoResult<> co_pwrite_compressed(ByteRange range, IoVector iov);
+  /// Main loop.
   CoResult<BlockStatus> co_block_status(ByteRange range);
-  /// A new length; ENOTSUP where the image or its storage cannot.
+  /// A new length; main loop. ENOTSUP where the image or its storage cannot.
   CoResult<> co_truncate(uint64_t bytes, Preallocation how = Preallocation::kOff);
   /// Bytes; ENOMEDIUM without a medium.
   Result<uint64_t> getlength() const;
@@ -170,7 +174,10 @@ class BlockBackend {
   friend class DrainedSection;
   friend class UndelayedRequests;
   class Timed;
+  class Detour;
+  void choose_loop();
   Result<BlockDriverState*> usable_node();
+  Result<BlockDriverState*> node_to_read(ByteRange range);
   void tell_removal();
 
   BlockGraph& graph_;
@@ -183,6 +190,7 @@ class BlockBackend {
   BlockDevOps* device_ = nullptr;
   std::string device_id_, device_path_;
   int drained_ = 0;
+  bool main_loop_only_ = false;  ///< changes in drained sections only
   std::atomic<bool> write_cache_{true};
   BlockErrorPolicy on_read_error_ = BlockErrorPolicy::kReport;
   BlockErrorPolicy on_write_error_ = BlockErrorPolicy::kEnospc;

@@ -51,10 +51,10 @@ CoResult<> BdrvChild::co_preadv(ByteRange range, IoVector iov) const {
   return co_node_preadv(node(), range, iov);
 }
 CoResult<> BdrvChild::co_pwritev(ByteRange range, IoVector iov) const {
-  return co_node_pwritev(node(), range, iov, (edge_->perms.perm & blk_perm::kResize) != 0);
+  return co_node_pwritev(node(), range, iov, edge_->may_grow());
 }
 CoResult<> BdrvChild::co_pwrite_zeroes(ByteRange range, bool may_unmap) const {
-  return co_node_pwrite_zeroes(node(), range, may_unmap, (edge_->perms.perm & blk_perm::kResize) != 0);
+  return co_node_pwrite_zeroes(node(), range, may_unmap, edge_->may_grow());
 }
 CoResult<> BdrvChild::co_pdiscard(ByteRange range) const {
   return co_node_pdiscard(node(), range);
@@ -255,13 +255,13 @@ void BlockDriverState::remove_bitmap(const DirtyBitmap& bitmap) {
 }
 
 void BlockDriverState::set_write_threshold(uint64_t bytes) {
-  write_threshold_.store(bytes, std::memory_order_relaxed);
+  write_threshold_.store(bytes, std::memory_order_release);
   update_watched();
 }
 
 void BlockDriverState::tell_of_write(ByteRange range) {
   bitmaps_.mark(range);
-  uint64_t threshold = write_threshold_.load(std::memory_order_relaxed);
+  uint64_t threshold = write_threshold_.load(std::memory_order_acquire);
   if (threshold == 0 || range.end() <= threshold) return;
   // Told once, by whoever takes it away.
   if (!write_threshold_.compare_exchange_strong(threshold, 0)) return;

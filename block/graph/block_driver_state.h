@@ -31,8 +31,14 @@ struct BlockEdge : std::enable_shared_from_this<BlockEdge> {
   BlockBackend* parent_backend = nullptr;   ///< null if it is a node, or a backend that is gone already
   std::string name;                         ///< "file", "backing", "root"
   uint32_t role = 0;
-  PermPair perms;
   int frozen = 0;  ///< how many operations need it to stay where it is
+  PermPair perms;  ///< changed by set_perms(): requests look at it in their own loops
+  void set_perms(PermPair p) {
+    __atomic_store_n(&perms.perm, p.perm, __ATOMIC_RELAXED);
+    perms.shared = p.shared;
+  }
+  /// Whether writes may make the node longer. Any thread.
+  bool may_grow() const { return (__atomic_load_n(&perms.perm, __ATOMIC_RELAXED) & blk_perm::kResize) != 0; }
   /// "node 'x'", "block device 'y'" or "an unnamed block device".
   std::string parent_description() const;
 };
@@ -94,7 +100,8 @@ struct BackingName {
 };
 
 /// A node. The driver operations are called by the generic layer only, with ranges inside the node, aligned
-/// to limits() and within their maxima; any loop may call them, several at a time.
+/// to limits() and within their maxima; several at a time. Where BlockDriver::any_loop says so any loop may
+/// call them, else it is the main loop.
 class BlockDriverState {
  public:
   BlockDriverState() = default;
@@ -376,6 +383,9 @@ struct BlockDriver {
   bool needs_filename = false;  ///< protocol drivers
   bool supports_backing = false;
   bool can_compress = false;  ///< co_pwrite_compressed() does something
+  /// Requests may come from several loops at once. Those of a backend that reaches a node for which that is
+  /// not so are made in the main loop, wherever they come from.
+  bool any_loop = false;
   /// "nbd" of "nbd:host:port"; empty: none.
   std::string_view protocol_name = {};
   std::array<std::string_view, 2> other_protocol_names = {};

@@ -229,10 +229,11 @@ CoResult<> BlockGraph::co_set_edge_perms(GraphWriteLock& lock, BdrvChild& edge, 
   // A copy: the edge may lose its handle while this waits.
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   std::shared_ptr<BlockEdge> e = edge.edge();
-  const PermPair before = std::exchange(e->perms, perms);
+  const PermPair before = e->perms;
+  e->set_perms(perms);
   if (before == perms || e->child == nullptr) co_return Result<>();
   Result<> r = co_await co_refresh_perms(lock, *e->child);
-  if (!r) e->perms = before;
+  if (!r) e->set_perms(before);
   co_return r;
 }
 

@@ -39,8 +39,9 @@ UndelayedRequests::~UndelayedRequests() {
 
 DrainedSection::~DrainedSection() {
   for (const Held& h : held_) {
-    h.gate->end();
     BlockBackend* backend = graph_->backend_by_serial(h.serial);
+    if (backend != nullptr) backend->choose_loop();
+    h.gate->end();
     if (backend == nullptr) continue;  // it went away meanwhile
     --backend->drained_;
     if (backend->device() != nullptr) backend->device()->drained_end();
@@ -49,14 +50,19 @@ DrainedSection::~DrainedSection() {
 
 CoResult<> BlockGraph::co_drain_backends(DrainedSection& section, std::vector<BlockBackend*> backends) {
   for (BlockBackend* b : backends) {
-    b->gate().begin();
     section.held_.push_back({b->serial_, b->shared_gate(), UndelayedRequests(*b)});
+    // The device first: what it has taken from the guest by then is not to wait at the gate.
     ++b->drained_;
     if (b->device() != nullptr) b->device()->drained_begin();
+    b->gate().begin();
   }
   for (size_t i = 0; i < section.held_.size(); ++i) {
     std::shared_ptr<RequestGate> gate = section.held_[i].gate;
     co_await gate->co_idle();
+  }
+  for (const DrainedSection::Held& held : section.held_) {
+    const BlockBackend* const backend = backend_by_serial(held.serial);
+    if (backend != nullptr && backend->device() != nullptr) backend->device()->requests_ended();
   }
   co_return Result<>();
 }

@@ -38,13 +38,13 @@ Result<> PermTransaction::plan(BlockDriverState& node) {
     const PermPair wanted = node.child_perms(*c->edge(), sum);
     if (wanted == c->perms()) continue;
     changed_.emplace_back(c->edge(), c->perms());
-    c->edge()->perms = wanted;
+    c->edge()->set_perms(wanted);
   }
   return {};
 }
 
 void PermTransaction::roll_back_edges() {
-  for (auto& [edge, before] : reversed(changed_)) edge->perms = before;
+  for (auto& [edge, before] : reversed(changed_)) edge->set_perms(before);
 }
 
 CoResult<> PermTransaction::co_prepare(size_t& prepared) {

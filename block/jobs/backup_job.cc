@@ -54,7 +54,7 @@ class CopyBeforeWrite final : public JobFilter {
   }
   std::shared_ptr<DirtyBitmap> to_copy;
   BlockDriverState* target_node = nullptr;
-  uint64_t copied_for_guests = 0;  ///< main loop's view may lag
+  uint64_t copied_for_guests = 0;
   bool active = false;
 
  private:
@@ -63,7 +63,7 @@ class CopyBeforeWrite final : public JobFilter {
     CopyFailure failure;
     uint64_t copied = 0;
     Result<> done = co_await co_copy(range, failure, copied);
-    std::atomic_ref<uint64_t>(copied_for_guests).fetch_add(copied);
+    copied_for_guests += copied;
     co_return done;
   }
   RangeLock copying_;
@@ -175,7 +175,7 @@ CoResult<> BackupJob::co_take_down(GraphWriteLock& lock) {
 }
 
 void BackupJob::show_progress() {
-  const uint64_t done = done_ + std::atomic_ref<uint64_t>(top().copied_for_guests).load();
+  const uint64_t done = done_ + top().copied_for_guests;
   set_progress(done, done + top().to_copy->dirty_bytes());
 }
 
@@ -186,7 +186,11 @@ CoResult<> BackupJob::co_leave_out_unallocated() {
   const uint64_t end = source_->total_bytes(), g = top().to_copy->granularity();
   for (uint64_t at = 0; at < end && !is_cancelled();) {
     const ByteRange rest(at, end - at);
-    const BlockStatus s = co_await or_return(co_await co_status_above(*source_, base, false, rest));
+    BlockStatus s;
+    {
+      const JobPass pass = co_await or_return(co_await JobPass::co_enter(*reading_));
+      s = co_await or_return(co_await co_status_above(*source_, base, false, rest));
+    }
     if (s.bytes == 0) break;
     const uint64_t last = at + s.bytes == end ? end : (at + s.bytes) / g * g;
     const uint64_t first = (at + g - 1) / g * g;

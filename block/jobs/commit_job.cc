@@ -96,7 +96,11 @@ CoResult<> CommitJob::co_step(uint64_t& at, uint64_t end) {
   CopyFailure failure{true, 0};
   Result<> done;
   bool copy = false;
-  Result<BlockStatus> s = co_await co_status_above(*top_, base_.get(), false, part);
+  Result<BlockStatus> s;
+  {
+    const JobPass pass = co_await or_return(co_await JobPass::co_enter(*reading_));
+    s = co_await co_status_above(*top_, base_.get(), false, part);
+  }
   if (s) {
     if (s->bytes != 0) part.bytes = std::min(part.bytes, s->bytes);
     copy = s->bytes != 0 && s->allocated;
@@ -194,7 +198,12 @@ CoResult<> co_write_backing_name(BlockGraph& graph, NodeRef overlay, const Block
   }
   const bool read_only = overlay->read_only();
   co_await or_return(co_await co_set_read_only(graph, overlay, false));
-  Result<> done = co_await overlay->co_change_backing_name(std::move(now));
+  Result<> done;
+  {
+    GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
+    const DrainedSection drained = co_await or_return(co_await graph.co_drain(lock, *overlay));
+    done = co_await overlay->co_change_backing_name(std::move(now));
+  }
   if (read_only) std::ignore = co_await co_set_read_only(graph, overlay, true);
   co_return done;
 }

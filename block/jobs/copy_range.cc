@@ -1,6 +1,7 @@
 #include "block/jobs/copy_range.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "block/graph/aligned_buffer.h"
 #include "block/graph/chain.h"
@@ -32,7 +33,12 @@ CoResult<> co_copy_range(CopyEnd source, CopyEnd target, ByteRange range, bool u
   AlignedBuffer buffer;
   for (uint64_t at = range.offset; at < end;) {
     ByteRange part(at, std::min(end - at, kMaxCopyBytes));
-    Result<BlockStatus> status = co_await co_status_above(*source.node, nullptr, true, part);
+    Result<BlockStatus> status;
+    {
+      std::optional<RequestGate::Pass> pass;
+      if (source.backend != nullptr) pass.emplace(co_await source.backend->gate().co_enter());
+      status = co_await co_status_above(*source.node, nullptr, true, part);
+    }
     // Where nobody knows, reading tells.
     const bool known = status && status->bytes != 0;
     if (known) part.bytes = std::min(part.bytes, status->bytes);

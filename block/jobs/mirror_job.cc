@@ -153,7 +153,11 @@ CoResult<> MirrorJob::co_find_differences() {
     base = cow_child(skip_filters(*source_));
   for (uint64_t at = 0; at < bytes && !is_cancelled();) {
     const ByteRange rest(at, bytes - at);
-    BlockStatus s = co_await or_return(co_await co_status_above(*source_, base, false, rest));
+    BlockStatus s;
+    {
+      const JobPass pass = co_await or_return(co_await JobPass::co_enter(*reading_));
+      s = co_await or_return(co_await co_status_above(*source_, base, false, rest));
+    }
     if (s.bytes == 0) break;
     if (s.allocated && (!s.zero || !options_.zero_target || options_.sync != MirrorOptions::Sync::kFull))
       dirty_->set({at, s.bytes});
@@ -315,7 +319,8 @@ CoResult<> MirrorJob::co_pivot(GraphWriteLock& lock) {
         EPERM, "Can no longer replace '", replaced.name(), "' by '", target_->name(),
         "', because it can no longer be guaranteed that doing so would not lead to an abrupt change of "
         "visible data");
-  const DrainedSection drained = co_await or_return(co_await graph.co_drain(lock, *filter_));
+  // Whoever reaches the source through the filter reaches `replaced` too, and maybe it alone.
+  const DrainedSection drained = co_await or_return(co_await graph.co_drain(lock, replaced));
   co_await or_return(co_await co_copy_rest());
   if (source_->written())
     co_await or_return(co_await co_node_flush(*source_));  // nobody writes to it afterwards

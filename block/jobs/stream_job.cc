@@ -127,11 +127,13 @@ CoResult<> StreamJob::co_fill(ByteRange part) {
 CoResult<uint64_t> StreamJob::co_fill_next(uint64_t at, uint64_t end, Result<>& error) {
   ByteRange part(at, std::min(kStreamBytes, end - at));
   bool copy = false;
-  Result<BlockStatus> s = co_await co_node_block_status(*image_, part);
-  if (s && s->bytes != 0) {
-    part.bytes = std::min(part.bytes, s->bytes);
+  Result<BlockStatus> s;
+  {
+    const JobPass pass = co_await or_return(co_await JobPass::co_enter(*backend_));
+    s = co_await co_node_block_status(*image_, part);
     BlockDriverState* below = cow_child(*image_);
-    if (!s->allocated && below != nullptr) {
+    if (s && s->bytes != 0) part.bytes = std::min(part.bytes, s->bytes);
+    if (s && s->bytes != 0 && !s->allocated && below != nullptr) {
       s = co_await co_status_above(*below, base(), false, part);
       if (s && s->bytes != 0) {  // else nothing is there: it reads as zeroes with or without it
         part.bytes = std::min(part.bytes, s->bytes);

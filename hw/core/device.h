@@ -4,6 +4,7 @@
 // arrive as properties or by wiring calls before realize(). Everything here is called under the machine lock.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,9 @@ struct DeviceContext {
   VmControl* vm;                   ///< null where no machine stands around the devices (unit tests)
   DriveSet* drives = nullptr;      ///< null where no drives can be made
   Unplugger* unplugger = nullptr;  ///< the same
+  /// The loop of the machine's own I/O thread, for devices that were given none; made when first asked for.
+  /// Null where no machine stands around the devices: then they do with the main loop.
+  std::function<Result<AioContext*>()> io_loop;
 };
 
 class Device : public Object, public IrqSink {

@@ -53,6 +53,12 @@ void Msix::send(uint16_t vector) {
   memory_space().store(uint64_t{entry[kUpperAddress]} << 32 | entry[kAddress], entry[kData], 4);
 }
 
+std::optional<Msix::Message> Msix::message(uint16_t vector) const {
+  if (vector >= vectors_ || !enabled() || masked(vector) || !owner_.bus_master()) return std::nullopt;
+  const uint32_t* entry = &table_[4u * vector];
+  return Message{uint64_t{entry[kUpperAddress]} << 32 | entry[kAddress], entry[kData]};
+}
+
 void Msix::notify(uint16_t vector) {
   if (vector >= vectors_ || !enabled()) return;
   if (masked(vector))
@@ -75,7 +81,9 @@ void Msix::send_unmasked() {
 }
 
 void Msix::config_changed(unsigned offset, unsigned size) {
-  if (offset < capability_ + 4 && capability_ + kControl < offset + size) send_unmasked();
+  const bool control = offset < capability_ + 4 && capability_ + kControl < offset + size;
+  if (control) send_unmasked();
+  if (control || (offset < pci::kCommand + 2 && pci::kCommand < offset + size)) changed();
 }
 
 void Msix::save(StateWriter& out) const {
@@ -97,6 +105,7 @@ void Msix::load(StateReader& in) {
   for (size_t byte = 0; byte < (size_t{vectors_} + 7) / 8; ++byte)
     pending_[byte / 4] |= uint32_t{in.get_u8()} << byte % 4 * 8;
   if (vectors_ % 32 != 0) pending_[vectors_ / 32] &= (1u << vectors_ % 32) - 1;
+  changed();
 }
 
 /// Bits of a word of the table that can be set.
@@ -108,6 +117,7 @@ void Msix::reset() {
   table_.assign(table_.size(), 0);
   pending_.assign(pending_.size(), 0);
   for (size_t vector = 0; vector < vectors_; ++vector) table_[4 * vector + kVectorControl] = kMasked;
+  changed();
 }
 
 uint64_t Msix::table_read(uint64_t offset, unsigned) {
@@ -123,6 +133,7 @@ void Msix::table_write(uint64_t offset, uint64_t value, unsigned) {
   const bool is_control = word % 4 == kVectorControl;
   table_[word] = static_cast<uint32_t>(value) & word_mask(word);
   if (is_control) send_unmasked();
+  changed();
 }
 
 }  // namespace rhea

@@ -1,7 +1,9 @@
 // MSI-X of a PCI function: capability, table and pending bits. Spec: PCI Local Bus 3.0, section 6.8.2.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "hw/pci/pci_device.h"
@@ -26,6 +28,14 @@ class Msix {
   void notify(uint16_t vector);
   /// A vector that nobody uses any more is not pending.
   void clear_pending(uint16_t vector);
+  /// What notify() would write to memory now; nothing while the vector is masked or the function may not.
+  struct Message {
+    uint64_t address;
+    uint32_t data;
+  };
+  std::optional<Message> message(uint16_t vector) const;
+  /// Called whenever message() may have changed. Set by the owner.
+  std::function<void()> on_change;
   /// For the owner's config_changed(): sends what was unmasked.
   void config_changed(unsigned offset, unsigned size);
   /// Table and pending bits as they travel: as the guest reads them, without a length.
@@ -41,6 +51,9 @@ class Msix {
   bool masked(uint16_t vector) const;
   void send(uint16_t vector);
   void send_unmasked();
+  void changed() const {
+    if (on_change) on_change();
+  }
   static uint32_t word_mask(size_t word);
   uint64_t table_read(uint64_t offset, unsigned size);
   void table_write(uint64_t offset, uint64_t value, unsigned size);

@@ -7,8 +7,8 @@
 
 #include "accel/accel.h"
 #include "block/graph/block_graph.h"
-#include "block/qmp/io_error.h"
-#include "util/log.h"
+#include "hw/core/link_property.h"
+#include "hw/virtio/virtio_blk_lane.h"
 
 namespace rhea {
 
@@ -18,53 +18,6 @@ constexpr uint64_t kSector = 512;
 constexpr uint64_t bit(unsigned n) {
   return uint64_t{1} << n;
 }
-
-/// The data of a descriptor chain without what stands before or behind it.
-class Pieces {
- public:
-  explicit Pieces(std::span<const iovec> all) : pieces_(all.begin(), all.end()) {}
-  /// Moves `bytes` off the beginning into `out`; false if there are too few.
-  bool take_front(void* out, size_t bytes) {
-    auto* to = static_cast<uint8_t*>(out);
-    while (bytes > 0 && first_ < pieces_.size()) {
-      iovec& p = pieces_[first_];
-      const size_t n = std::min(bytes, p.iov_len);
-      std::memcpy(to, p.iov_base, n);
-      to += n;
-      bytes -= n;
-      p.iov_base = static_cast<uint8_t*>(p.iov_base) + n;
-      p.iov_len -= n;
-      if (p.iov_len == 0) ++first_;
-    }
-    return bytes == 0;
-  }
-  /// Cuts the last byte off and tells where it is; null if there is none.
-  uint8_t* take_last() {
-    if (pieces_.empty()) return nullptr;
-    iovec& p = pieces_.back();
-    uint8_t* last = static_cast<uint8_t*>(p.iov_base) + --p.iov_len;
-    if (p.iov_len == 0) pieces_.pop_back();
-    return last;
-  }
-  IoVector view() const { return IoVector(std::span(pieces_).subspan(first_)); }
-
- private:
-  std::vector<iovec> pieces_;
-  size_t first_ = 0;
-};
-
-}  // namespace
-
-struct VirtioBlk::Request {
-  RingElement element;
-  VirtioQueue* queue = nullptr;
-  uint64_t epoch = 0;
-  virtio_blk_outhdr header{};
-  std::optional<Pieces> out, in;
-  uint8_t* status = nullptr;
-};
-
-namespace {
 
 constexpr std::array kOwnProperties = {
     prop<&VirtioBlk::serial>("serial"),
@@ -80,6 +33,17 @@ constexpr std::array kOwnProperties = {
     prop<&VirtioBlk::write_zeroes>("write-zeroes", "on/off"),
     prop<&VirtioBlk::max_discard_sectors>("max-discard-sectors"),
     prop<&VirtioBlk::max_write_zeroes_sectors>("max-write-zeroes-sectors"),
+    link_property<VirtioBlk, IoThread, &VirtioBlk::iothread, &VirtioBlk::set_iothread>("iothread",
+                                                                                       "link<iothread>"),
+    PropertyInfo{
+        .name = "iothread-vq-mapping",
+        .type = "IOThreadVirtQueueMappingList",
+        .description = "[{\"iothread\": ID, \"vqs\": [NUMBER, ...]}, ...]",
+        .get = [](const Object& o) { return static_cast<const VirtioBlk&>(o).iothread_mapping.to_json(); },
+        .set = [](Object& o, std::string_view name, const Json& value, ValueForm) -> Result<> {
+          static_cast<VirtioBlk&>(o).iothread_mapping = TRY(IoThreadMapping::parse(name, value));
+          return {};
+        }},
 };
 constexpr auto kAllProperties = join_properties(block_conf_properties<&VirtioBlk::conf>,
                                                 hd_conf_properties<&VirtioBlk::conf>, kOwnProperties);
@@ -102,10 +66,12 @@ const VMState* VirtioBlk::vmstate() const {
 VirtioBlk::VirtioBlk() = default;
 
 VirtioBlk::~VirtioBlk() {
+  drop_lanes();
   if (hold_.get() != nullptr && hold_.get()->device() == this) hold_.get()->detach_device();
 }
 
 CoResult<> VirtioBlk::co_prepare(DeviceContext& context) {
+  context_ = &context;
   Result<> sizes = check_block_sizes(conf);
   co_await or_return(std::move(sizes));
   Result<> checked = check_properties();
@@ -141,30 +107,34 @@ Result<> VirtioBlk::do_realize() {
   TRY(VirtioDevice::do_realize());
   if (hold_.get() == nullptr) return fail(EINVAL, "virtio-blk has not been given its drive");
   default_block_sizes(conf);
-  TRY(hold_.get()->attach_device(this, id(), path()));
-  hold_.get()->enable_iostatus();
-  original_wce_ = hold_.get()->write_cache_enabled();
   if (num_queues == kAutoQueues) {  // one a processor
     const size_t cpus = machine_accelerator() != nullptr ? machine_accelerator()->vcpus().size() : 1;
     num_queues = static_cast<uint16_t>(std::clamp<size_t>(cpus, 1, virtio::kMaxQueues));
   }
+  TRY(make_lanes());
+  if (Result<> attached = hold_.get()->attach_device(this, id(), path()); !attached) {
+    drop_lanes();
+    return attached;
+  }
+  hold_.get()->enable_iostatus();
+  original_wce_ = hold_.get()->write_cache_enabled();
   make_queues(num_queues, queue_size);
   return {};
 }
 
 void VirtioBlk::do_unrealize() {
-  ++epoch_;
+  forget_requests();
   VirtioDevice::do_unrealize();
+  drop_lanes();
   hold_.get()->detach_device();
   hold_.release();
 }
 
 CoResult<> VirtioBlk::co_stop() {
-  stopped_ = true;
-  if (hold_.get() == nullptr) co_return co_await gate_.co_close();
+  if (hold_.get() == nullptr) co_return Result<>();
   const UndelayedRequests undelayed(*hold_.get());
-  Result<> r = co_await gate_.co_close();
-  co_return r;
+  for (size_t i = 0; i < lanes_.size(); ++i) co_await lanes_[i]->co_stop();
+  co_return Result<>();
 }
 
 // --- Features and configuration (5.2.3, 5.2.4).
@@ -228,171 +198,92 @@ void VirtioBlk::kind_reset() {
   hold_.get()->set_write_cache_enabled(original_wce_);
 }
 
-// --- Requests (5.2.6).
+// --- Where requests are served.
 
-std::unique_ptr<VirtioBlk::Request> VirtioBlk::take_spare() {
-  if (spare_.empty()) return std::make_unique<Request>();
-  std::unique_ptr<Request> request = std::move(spare_.back());
-  spare_.pop_back();
-  return request;
+Result<> VirtioBlk::make_lanes() {
+  const bool mapped = !iothread_mapping.entries.empty();
+  if (iothread_ != nullptr && mapped)
+    return fail(EINVAL, "iothread and iothread-vq-mapping properties cannot be set at the same time");
+  if ((iothread_ != nullptr || mapped) && !transport().has_doorbells())
+    return fail(EINVAL, "ioeventfd is required for ", mapped ? "iothread-vq-mapping" : "iothread");
+  threads_ = AppliedMapping{.threads = {}, .thread_of = std::vector<size_t>(num_queues)};
+  if (mapped) threads_ = TRY(apply_mapping(iothread_mapping, num_queues));
+  if (iothread_ != nullptr) threads_.threads.push_back(iothread_);
+  for (const auto& thread : threads_.threads)
+    lanes_.push_back(std::make_unique<VirtioBlkLane>(*this, thread->loop()));
+  if (!lanes_.empty()) return {};
+  AioContext* loop = nullptr;
+  if (transport().has_doorbells() && context_->io_loop) loop = TRY(context_->io_loop());
+  lanes_.push_back(std::make_unique<VirtioBlkLane>(*this, loop));
+  return {};
+}
+
+void VirtioBlk::drop_lanes() {
+  lanes_.clear();
+  threads_ = {};
+}
+
+void VirtioBlk::post_main(std::move_only_function<void(VirtioBlk&)> fn) {
+  context_->main_loop.post([weak = weak_from_this(), fn = std::move(fn)]() mutable {
+    const std::shared_ptr<Object> alive = weak.lock();
+    auto* const self = static_cast<VirtioBlk*>(alive.get());
+    if (self != nullptr && self->realized()) fn(*self);
+  });
+}
+
+AioContext* VirtioBlk::queue_loop(size_t n) const {
+  return lanes_.empty() ? nullptr : lane_of(n).loop();
+}
+
+void VirtioBlk::doorbell(size_t n) {
+  lane_of(n).serve(*queue(n));
+}
+
+void VirtioBlk::kind_serving_changed(bool on) {
+  for (auto& lane : lanes_) lane->at_home([&] { lane->set_serving(on); });
 }
 
 void VirtioBlk::forget_requests() {
   ++epoch_;
-  for (auto& request : waiting_) spare_.push_back(std::move(request));
-  waiting_.clear();
-  retry_ = false;
+  for (auto& lane : lanes_) lane->at_home([&] { lane->forget(epoch_); });
+}
+
+bool VirtioBlk::is_quiet() const {
+  bool busy = false;
+  for (const auto& lane : lanes_) lane->at_home([&] { busy |= lane->is_busy(); });
+  return !busy;
+}
+
+bool VirtioBlk::is_busy() const {
+  return std::ranges::any_of(lanes_, [](const auto& lane) { return lane->is_busy(); });
 }
 
 void VirtioBlk::machine_resumed() {
-  retry_ = true;
-  if (drained_ == 0) try_again();
+  for (auto& lane : lanes_) lane->at_home([&] { lane->retry(); });
+}
+
+void VirtioBlk::drained_begin() {
+  for (auto& lane : lanes_) lane->at_home([&] { lane->drained_begin(); });
 }
 
 void VirtioBlk::drained_end() {
-  if (--drained_ == 0) try_again();
+  for (auto& lane : lanes_) lane->at_home([&] { lane->drained_end(); });
 }
 
-/// What failed and waited first, then what the driver has put into the queues meanwhile.
-void VirtioBlk::try_again() {
-  if (std::exchange(retry_, false) && !stopped_) {
-    for (auto& request : std::exchange(waiting_, {})) start(std::move(request));
-  }
-  serve_all();
-}
-
-void VirtioBlk::serve(VirtioQueue& queue) {
-  while (drained_ == 0 && !stopped_ && may_serve(queue)) {
-    std::unique_ptr<Request> request = take_spare();
-    Result<bool> popped = queue.ring->pop(request->element);
-    if (!popped) return broken(popped.error());
-    if (!*popped) {
-      spare_.push_back(std::move(request));
-      return;
-    }
-    request->queue = &queue;
-    start(std::move(request));
-  }
-}
-
-void VirtioBlk::start(std::unique_ptr<Request> request) {
-  Request& r = *request;
-  r.epoch = epoch_;
-  r.out.emplace(r.element.out());
-  r.in.emplace(r.element.in());
-  r.status = r.in->take_last();
-  if (r.status == nullptr || !r.out->take_front(&r.header, sizeof r.header))
-    return broken(Error(EINVAL, "virtio-blk: missing headers"));
-  ++in_flight_;
-  auto work = co_execute(r);
-  gate_.spawn<uint8_t>(std::move(work), [this, request = std::move(request)](Result<uint8_t> status) mutable {
-    finish(std::move(request), status ? *status : uint8_t{VIRTIO_BLK_S_IOERR});
-  });
-}
-
-CoResult<uint8_t> VirtioBlk::co_execute(Request& request) {
-  switch (request.header.type & ~uint32_t{VIRTIO_BLK_T_BARRIER}) {
-    case VIRTIO_BLK_T_IN:
-      return co_transfer(request, false);
-    case VIRTIO_BLK_T_OUT:
-      return co_transfer(request, true);
-    case VIRTIO_BLK_T_DISCARD:
-    case VIRTIO_BLK_T_WRITE_ZEROES:
-      return co_ranges(request, request.header.type == VIRTIO_BLK_T_WRITE_ZEROES);
-    default:
-      break;
-  }
-  return [](VirtioBlk& self, Request& r) -> CoResult<uint8_t> {
-    if (r.header.type == VIRTIO_BLK_T_GET_ID) co_return self.give_id(r);
-    if (r.header.type != VIRTIO_BLK_T_FLUSH) co_return uint8_t{VIRTIO_BLK_S_UNSUPP};
-    Result<> flushed = co_await self.hold_.get()->co_flush();
-    co_return flushed ? uint8_t{VIRTIO_BLK_S_OK} : self.failed(false, flushed.error());
-  }(*this, request);
-}
-
-uint8_t VirtioBlk::give_id(Request& request) const {
-  char id[VIRTIO_BLK_ID_BYTES] = {};
-  std::memcpy(id, serial.data(), std::min(serial.size(), sizeof id));
-  const IoVector to = request.in->view();
-  to.slice(0, std::min(to.size(), sizeof id)).copy_from(id);
-  return VIRTIO_BLK_S_OK;
-}
-
-CoResult<uint8_t> VirtioBlk::co_transfer(Request& request, bool is_write) {
-  const IoVector data = is_write ? request.out->view() : request.in->view();
-  const uint64_t sector = request.header.sector, total = capacity_sectors();
-  const uint64_t block = conf.logical_block_size / kSector;
-  const bool inside = data.size() % kSector == 0 && sector <= total &&
-                      data.size() / kSector <= total - sector && sector % block == 0 &&
-                      data.size() % conf.logical_block_size == 0;
-  if (!inside || (is_write && (kind_features() & bit(VIRTIO_BLK_F_RO)) != 0))
-    co_return uint8_t{VIRTIO_BLK_S_IOERR};
-  const ByteRange range{sector * kSector, data.size()};
-  auto work = is_write ? hold_.get()->co_pwritev(range, data) : hold_.get()->co_preadv(range, data);
-  Result<> done = co_await work;
-  if (!done) co_return failed(!is_write, done.error());
-  co_return uint8_t{VIRTIO_BLK_S_OK};
-}
-
-CoResult<uint8_t> VirtioBlk::co_ranges(Request& request, bool zeroes) {
-  virtio_blk_discard_write_zeroes range{};
-  const uint64_t feature = bit(zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD);
-  const uint32_t most = zeroes ? max_write_zeroes_sectors : max_discard_sectors;
-  if ((kind_features() & feature) == 0) co_return uint8_t{VIRTIO_BLK_S_UNSUPP};
-  // One range, as the configuration says.
-  if (request.out->view().size() != sizeof range || !request.out->take_front(&range, sizeof range))
-    co_return uint8_t{VIRTIO_BLK_S_UNSUPP};
-  const bool unmap = (range.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) != 0;
-  if ((range.flags & ~uint32_t{VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP}) != 0 || (unmap && !zeroes))
-    co_return uint8_t{VIRTIO_BLK_S_UNSUPP};
-  const uint64_t total = capacity_sectors();
-  if (range.num_sectors > most || range.sector > total || range.num_sectors > total - range.sector ||
-      (kind_features() & bit(VIRTIO_BLK_F_RO)) != 0)
-    co_return uint8_t{VIRTIO_BLK_S_IOERR};
-  const ByteRange bytes{range.sector * kSector, uint64_t{range.num_sectors} * kSector};
-  auto work = zeroes ? hold_.get()->co_pwrite_zeroes(bytes, unmap) : hold_.get()->co_pdiscard(bytes);
-  Result<> done = co_await work;
-  if (!done) co_return failed(false, done.error());
-  co_return uint8_t{VIRTIO_BLK_S_OK};
-}
-
-uint8_t VirtioBlk::failed(bool is_read, const Error& error) {
-  switch (handle_io_error(*hold_.get(), is_read, error.errnum())) {
-    case IoErrorAction::kIgnore:
-      return VIRTIO_BLK_S_OK;
-    case IoErrorAction::kStop:
-      return kWaits;
-    case IoErrorAction::kReport:
-      break;
-  }
-  return VIRTIO_BLK_S_IOERR;
-}
-
-void VirtioBlk::finish(std::unique_ptr<Request> request, uint8_t status) {
-  --in_flight_;
-  Request& r = *request;
-  const bool wanted = r.epoch == epoch_ && r.queue->ring != nullptr;
-  if (wanted && status == kWaits) {
-    waiting_.push_back(std::move(request));
-    return;
-  }
-  if (wanted) {
-    *r.status = status;
-    const auto written = static_cast<uint32_t>(std::min<uint64_t>(r.element.in_bytes(), UINT32_MAX));
-    complete(*r.queue, r.element, written);
-  }
-  spare_.push_back(std::move(request));
-  if (in_flight_ == 0) became_quiet();
+void VirtioBlk::requests_ended() {
+  for (auto& lane : lanes_) lane->at_home([] {});
+  transport().deliver_signals();
 }
 
 // --- Saved state: the requests that wait.
 
 void VirtioBlk::save_kind(StateWriter& out) {
-  for (const auto& request : waiting_) {
+  auto save = [&](size_t from, const RingElement& element) {
     out.put_u8(1);
-    if (queue_count() > 1) out.put_be32(static_cast<uint32_t>(queue_number(*request->queue)));
-    save_element(out, request->element);
-  }
+    if (queue_count() > 1) out.put_be32(static_cast<uint32_t>(from));
+    save_element(out, element);
+  };
+  for (auto& lane : lanes_) lane->at_home([&] { lane->for_each_waiting(save); });
   out.put_u8(0);
 }
 
@@ -414,14 +305,18 @@ Result<> VirtioBlk::kind_loaded(std::span<const uint8_t> config) {
   std::vector<uint32_t> slots(queue_count());
   for (const SavedRequest& saved : loaded) {
     VirtioQueue& from = *queue(saved.queue);
-    auto request = take_spare();
-    TRY(restore_element(request->element, saved.element, from));
-    slots[saved.queue] += request->element.slots;
-    if (slots[saved.queue] > from.ring->position().in_use)
-      return fail(EINVAL, "more requests wait in queue ", saved.queue, " than were taken from it");
-    request->queue = &from;
-    request->epoch = epoch_;
-    waiting_.push_back(std::move(request));
+    VirtioBlkLane& lane = lane_of(saved.queue);
+    Result<> restored;
+    lane.at_home([&] {
+      restored = lane.add_waiting(from, [&](RingElement& element) -> Result<> {
+        TRY(restore_element(element, saved.element, from));
+        slots[saved.queue] += element.slots;
+        if (slots[saved.queue] > from.ring->position().in_use)
+          return fail(EINVAL, "more requests wait in queue ", saved.queue, " than were taken from it");
+        return {};
+      });
+    });
+    TRY(std::move(restored));
   }
   // The space was saved as the driver last saw or wrote it; one that nobody looked at has no capacity.
   constexpr size_t kWce = offsetof(virtio_blk_config, wce);

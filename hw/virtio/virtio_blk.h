@@ -4,11 +4,14 @@
 #include <memory>
 #include <vector>
 
+#include "backends/iothread.h"
 #include "hw/block/block_conf.h"
+#include "hw/virtio/iothread_mapping.h"
 #include "hw/virtio/virtio_device.h"
-#include "util/co_sync.h"
 
 namespace rhea {
+
+class VirtioBlkLane;
 
 class VirtioBlk final : public VirtioDevice, public BlockDevOps, public LegacyGeometrySource {
  public:
@@ -34,12 +37,23 @@ class VirtioBlk final : public VirtioDevice, public BlockDevOps, public LegacyGe
 
   // BlockDevOps
   void resize_cb() override { config_changed(); }
-  void drained_begin() override { ++drained_; }
+  void drained_begin() override;
   void drained_end() override;
+  void requests_ended() override;
   void machine_resumed() override;
-  bool is_busy() const override { return in_flight_ != 0; }
+  bool is_busy() const override;
+
+  AioContext* queue_loop(size_t n) const override;
+  void doorbell(size_t n) override;
+  /// Null if it was given none, or that is not in the tree any more.
+  IoThread* iothread() const {
+    return iothread_ != nullptr && iothread_->parent() != nullptr ? iothread_.get() : nullptr;
+  }
+  /// Only before it is realized.
+  void set_iothread(std::shared_ptr<IoThread> thread) { iothread_ = std::move(thread); }
 
   // Properties.
+  IoThreadMapping iothread_mapping;
   static constexpr uint16_t kAutoQueues = UINT16_MAX;
   BlockConf conf;
   std::string serial;
@@ -51,9 +65,10 @@ class VirtioBlk final : public VirtioDevice, public BlockDevOps, public LegacyGe
  protected:
   Result<> do_realize() override;
   void do_unrealize() override;
-  void serve(VirtioQueue& queue) override;
+  void serve(VirtioQueue& queue) override { doorbell(queue_number(queue)); }
+  void kind_serving_changed(bool on) override;
   void forget_requests() override;
-  bool is_quiet() const override { return in_flight_ == 0; }
+  bool is_quiet() const override;
   void driver_ready() override;
   void kind_reset() override;
   void save_kind(StateWriter& out) override;
@@ -61,33 +76,25 @@ class VirtioBlk final : public VirtioDevice, public BlockDevOps, public LegacyGe
   Result<> kind_loaded(std::span<const uint8_t> config) override;
 
  private:
+  friend class VirtioBlkLane;
   static constexpr uint32_t kMaxSectors = 0x3fffff;
-  struct Request;
   Result<> check_properties() const;
   uint64_t capacity_sectors() const;
-  void start(std::unique_ptr<Request> request);
-  CoResult<uint8_t> co_execute(Request& request);
-  CoResult<uint8_t> co_transfer(Request& request, bool is_write);
-  CoResult<uint8_t> co_ranges(Request& request, bool zeroes);
-  uint8_t give_id(Request& request) const;
-  /// What the driver is told of a failed request; kWaits: nothing, it is made again when the machine goes on.
-  uint8_t failed(bool is_read, const Error& error);
-  static constexpr uint8_t kWaits = 0xff;
-  void finish(std::unique_ptr<Request> request, uint8_t status);
-  std::unique_ptr<Request> take_spare();
-  void try_again();
+  Result<> make_lanes();
+  void drop_lanes();
+  VirtioBlkLane& lane_of(size_t queue) const { return *lanes_[threads_.thread_of[queue]]; }
+  /// Calls `fn` on the main loop, unless the device is gone by then. Any thread.
+  void post_main(std::move_only_function<void(VirtioBlk&)> fn);
 
   BlockHold hold_;
-  Gate gate_;
-  int in_flight_ = 0;
-  int drained_ = 0;
-  bool stopped_ = false;
+  DeviceContext* context_ = nullptr;
+  std::shared_ptr<IoThread> iothread_;
+  AppliedMapping threads_;  ///< none where the loop is the machine's own; lane i is in thread i
+  /// As long as the device is realized.
+  std::vector<std::unique_ptr<VirtioBlkLane>> lanes_;
   uint64_t epoch_ = 0;        ///< requests of an earlier one are not given back
-  bool retry_ = false;        ///< when the drain ends
   bool original_wce_ = true;  ///< what a reset returns to
   HdGeometry geometry_;       ///< as shown to the driver
-  std::vector<std::unique_ptr<Request>> spare_;
-  std::vector<std::unique_ptr<Request>> waiting_;  ///< failed, until the machine goes on; oldest first
   struct SavedRequest {
     uint32_t queue = 0;
     SavedElement element;

@@ -50,6 +50,19 @@ void VirtioDevice::make_queues(size_t count, uint16_t size) {
   for (VirtioQueue& queue : queues_) queue.max_size = queue.size = size;
 }
 
+void VirtioDevice::do_unrealize() {
+  if (std::exchange(serving_, false)) {
+    transport_->serving_changed(false);
+    kind_serving_changed(false);
+  }
+  for (size_t n = 0; n < queues_.size(); ++n) {
+    queues_[n].enabled = false;
+    at_home(n, [&] { queues_[n].ring.reset(); });
+  }
+  status_ = 0;
+  queues_.clear();
+}
+
 void VirtioDevice::set_features(uint64_t features) {
   if ((status_ & virtio::kFeaturesOk) != 0) return;
   features_ = features & offered_features();
@@ -64,26 +77,29 @@ void VirtioDevice::set_status(uint8_t status) {
   if (status == 0) {
     if (status_ == 0 && features_ == 0 && is_quiet()) return clear();
     resetting_ = true;
-    for (VirtioQueue& queue : queues_) queue.ring.reset();
+    update_serving();
+    for (size_t n = 0; n < queues_.size(); ++n)
+      if (queues_[n].ring != nullptr) at_home(n, [&] { queues_[n].ring.reset(); });
     forget_requests();
     if (is_quiet()) clear();
     return;
   }
   if (resetting_) return;
   status_ = static_cast<uint8_t>(status | (status_ & virtio::kNeedsReset));
-  if ((status & virtio::kDriverOk) == 0) return;
-  driver_ready();
-  serve_all();
+  if ((status & virtio::kDriverOk) != 0) driver_ready();
+  update_serving();
+  if ((status & virtio::kDriverOk) != 0) serve_all();
 }
 
 void VirtioDevice::became_quiet() {
-  if (resetting_) clear();
+  if (resetting_ && is_quiet()) clear();
 }
 
 void VirtioDevice::clear() {
   resetting_ = false;
   status_ = 0;
   features_ = 0;
+  update_serving();
   for (VirtioQueue& queue : queues_) reset_queue(queue);
   kind_reset();
 }
@@ -94,14 +110,20 @@ void VirtioDevice::reset() {
 
 void VirtioDevice::reset_queue(VirtioQueue& queue) {
   const uint16_t size = queue.max_size;
-  queue = VirtioQueue{};
-  queue.max_size = queue.size = size;
+  const bool was_enabled = std::exchange(queue.enabled, false);
+  const size_t n = queue_number(queue);
+  if (serving_ && was_enabled) transport_->queue_changed(n);
+  at_home(n, [&] {
+    queue = VirtioQueue{};
+    queue.max_size = queue.size = size;
+  });
 }
 
 void VirtioDevice::enable_queue(VirtioQueue& queue) {
   if (resetting_ || queue.size == 0) return;
   queue.enabled = true;
   start_queue(queue, {});
+  if (serving_) transport_->queue_changed(queue_number(queue));
 }
 
 RingLayout VirtioDevice::layout_of(const VirtioQueue& queue) const {
@@ -116,17 +138,35 @@ RingLayout VirtioDevice::layout_of(const VirtioQueue& queue) const {
 
 void VirtioDevice::start_queue(VirtioQueue& queue, RingPosition position) {
   const RingLayout layout = layout_of(queue);
-  queue.ring = has_feature(virtio::kRingPacked) ? VirtRing::create_packed(memory_space(), layout, position)
-                                                : VirtRing::create_split(memory_space(), layout, position);
+  auto ring = has_feature(virtio::kRingPacked) ? VirtRing::create_packed(memory_space(), layout, position)
+                                               : VirtRing::create_split(memory_space(), layout, position);
+  at_home(queue_number(queue), [&] { queue.ring = std::move(ring); });
+}
+
+bool VirtioDevice::ready() const {
+  return !resetting_ && (status_ & virtio::kNeedsReset) == 0 && (status_ & virtio::kDriverOk) != 0 &&
+         transport_->may_access_memory();
+}
+
+void VirtioDevice::update_serving() {
+  const bool on = ready();
+  if (std::exchange(serving_, on) == on) return;
+  if (!on) transport_->serving_changed(false);
+  kind_serving_changed(on);
+  if (on) transport_->serving_changed(true);
 }
 
 bool VirtioDevice::may_serve(const VirtioQueue& queue) const {
-  return queue.ring != nullptr && !resetting_ && (status_ & virtio::kNeedsReset) == 0 &&
-         (status_ & virtio::kDriverOk) != 0 && transport_->may_access_memory();
+  return queue.ring != nullptr && ready();
 }
 
 void VirtioDevice::notify(size_t n) {
-  if (n < queues_.size() && may_serve(queues_[n])) serve(queues_[n]);
+  if (n >= queues_.size() || !ready() || !queues_[n].enabled) return;
+  if (queue_loop(n) == nullptr) {
+    if (queues_[n].ring != nullptr) serve(queues_[n]);
+    return;
+  }
+  at_home(n, [&] { doorbell(n); });
 }
 
 void VirtioDevice::serve_all() {
@@ -150,6 +190,7 @@ void VirtioDevice::interrupt(VirtioQueue& queue) {
 void VirtioDevice::broken(const Error& error) {
   log_guest_error(type().name, ": ", error.message());
   status_ |= virtio::kNeedsReset;
+  update_serving();
   if (has_feature(virtio::kVersion1)) config_changed();
 }
 

@@ -8,6 +8,7 @@
 
 #include "hw/core/device.h"
 #include "hw/virtio/ring.h"
+#include "util/aio_context.h"
 
 namespace rhea {
 
@@ -32,6 +33,15 @@ class VirtioTransport {
   virtual ~VirtioTransport() = default;
   virtual void queue_interrupt(uint16_t vector) = 0;
   virtual void config_interrupt() = 0;
+  /// The same for queue `n`, from any thread, without a lock and without waiting. While it is being served.
+  virtual void signal_queue(size_t n) = 0;
+  /// What was signalled so far has reached the guest's side. Main loop.
+  virtual void deliver_signals() = 0;
+  /// True if doorbells come as events, which queues outside the main loop need.
+  virtual bool has_doorbells() const = 0;
+  /// Whether the device may be served has changed, or (`queue_changed`) a queue of one that is being served.
+  virtual void serving_changed(bool on) = 0;
+  virtual void queue_changed(size_t n) = 0;
   /// False while the driver has not let it access memory.
   virtual bool may_access_memory() const = 0;
 
@@ -65,7 +75,9 @@ struct VirtioQueue {
   std::unique_ptr<VirtRing> ring;  ///< while it is served
 };
 
-/// Plugs into its transport's "virtio-bus". Machine lock.
+/// Plugs into its transport's "virtio-bus". Machine lock, but for what a kind does with its queues in an I/O
+/// thread (queue_loop()): there a queue's ring belongs to that thread alone, and who changes it from
+/// elsewhere does so through at_home().
 class VirtioDevice : public Device {
  public:
   static const TypeInfo kType;  ///< "virtio-device", abstract
@@ -112,6 +124,28 @@ class VirtioDevice : public Device {
   void reset_queue(VirtioQueue& queue);
   /// The driver has put something into queue `n`.
   void notify(size_t n);
+  /// Where queue `n` is served; null: in the main loop or a vCPU's thread, under the machine lock. The same
+  /// as long as the device is realized.
+  virtual AioContext* queue_loop(size_t n) const {
+    std::ignore = n;
+    return nullptr;
+  }
+  /// Its doorbell has rung. In the queue's loop, where nothing else needs to be held.
+  virtual void doorbell(size_t n) { notify(n); }
+  /// Calls `fn` where queue `n` is served, and waits for it.
+  template <class F>
+  void at_home(size_t n, F&& fn) {
+    if (AioContext* const loop = queue_loop(n))
+      loop->run_sync(fn);
+    else
+      fn();
+  }
+  /// The driver is ready, and nothing keeps the device from serving it.
+  bool serving() const { return serving_; }
+  /// Finds out anew: what it depends on may have changed.
+  void update_serving();
+  /// Serves all queues again, where notifications were let pass.
+  void serve_all();
   void reset() override;
 
   // Saved state: one section for the function and the device behind it, in the order virtio_vmstate.cc tells.
@@ -126,7 +160,8 @@ class VirtioDevice : public Device {
  protected:
   void make_queues(size_t count, uint16_t size);
   Result<> do_realize() override;
-  void do_unrealize() override { queues_.clear(); }
+  /// Of a device that has stopped.
+  void do_unrealize() override;
   /// Serve what waits there. Only while driver and device agree that it may be served.
   virtual void serve(VirtioQueue& queue) = 0;
   /// Gives up what is under way; is_quiet() says when nothing is any more. Buffers still out are not given
@@ -139,8 +174,9 @@ class VirtioDevice : public Device {
   virtual void kind_reset() {}
   /// Call where is_quiet() has become true.
   void became_quiet();
-  /// Serves all queues again, where notifications were let pass.
-  void serve_all();
+  /// serving() has changed; the transport is told afterwards, or before if it is off.
+  virtual void kind_serving_changed(bool on) { std::ignore = on; }
+  VirtioTransport& transport() const { return *transport_; }
   bool may_serve(const VirtioQueue& queue) const;
   /// Where a queue stands, by its number.
   size_t queue_number(const VirtioQueue& queue) const { return static_cast<size_t>(&queue - queues_.data()); }
@@ -182,6 +218,7 @@ class VirtioDevice : public Device {
  private:
   friend struct VirtioWire;
   void clear();
+  bool ready() const;
   uint64_t ring_features() const;
   RingLayout layout_of(const VirtioQueue& queue) const;
   void start_queue(VirtioQueue& queue, RingPosition position);
@@ -191,6 +228,7 @@ class VirtioDevice : public Device {
   uint64_t features_ = 0;
   uint8_t status_ = 0;
   uint8_t config_generation_ = 0;
+  bool serving_ = false;
   bool resetting_ = false;  ///< the driver has asked, and requests are still under way
   std::vector<VirtioQueue> queues_;
 };

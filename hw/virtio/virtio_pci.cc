@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "qapi/vm_control.h"
 #include "util/byteorder.h"
 
 namespace rhea {
@@ -12,6 +13,7 @@ constexpr int kLegacyBar = 0, kMsixBar = 1, kPioNotifyBar = 2, kModernBar = 4;
 constexpr uint8_t kVendorCapability = 9;
 constexpr uint8_t kIsrQueue = 1, kIsrConfig = 2;
 constexpr uint32_t kRegionBytes = 0x1000;
+constexpr uint64_t kLegacyNotifyAt = 16;
 constexpr uint64_t kIsrAt = 0x1000, kDeviceAt = 0x2000, kNotifyAt = 0x3000;
 
 /// 4.1.4: where the structures lie in the modern BAR.
@@ -58,6 +60,12 @@ PciIds VirtioPci::pci_ids() const {
           .sub_device = kind};
 }
 
+CoResult<> VirtioPci::co_prepare(DeviceContext& context) {
+  context_ = &context;
+  running_ = context.vm == nullptr || context.vm->running();
+  return backend_->co_prepare(context);
+}
+
 Result<> VirtioPci::do_realize() {
   if (!backend_->has_legacy() && disable_legacy == OnOffAuto::kOff && !backend_->no_legacy_check)
     return fail(EINVAL, "device is modern-only, use disable-legacy=on");
@@ -78,10 +86,20 @@ Result<> VirtioPci::do_realize() {
     msix_ = std::make_unique<Msix>(*this, kMsixBar,
                                    static_cast<uint16_t>(std::min<uint32_t>(wanted, Msix::kMaxVectors)));
   if (legacy()) add_legacy();
+  if (context_ == nullptr) return {};
+  Result<std::unique_ptr<VirtioPciEvents>> events = VirtioPciEvents::create(*this, context_->main_loop);
+  if (!events) {
+    remove_device(*backend_);
+    return Failure(std::move(events).error());
+  }
+  events_ = std::move(*events);
+  if (msix_ != nullptr) msix_->on_change = [this] { events_->vectors_changed(); };
   return {};
 }
 
 void VirtioPci::do_unrealize() {
+  if (msix_ != nullptr) msix_->on_change = nullptr;
+  events_.reset();
   PciDevice::do_unrealize();
   msix_.reset();
 }
@@ -158,6 +176,7 @@ void VirtioPci::add_legacy() {
 void VirtioPci::config_changed(unsigned offset, unsigned size) {
   PciDevice::config_changed(offset, size);
   if (msix_ != nullptr) msix_->config_changed(offset, size);
+  if (realized() && offset < pci::kCommand + 2 && pci::kCommand < offset + size) backend_->update_serving();
 }
 
 void VirtioPci::reset() {
@@ -175,7 +194,46 @@ void VirtioPci::after_status() {
   device_feature_select_ = driver_feature_select_ = 0;
   driver_features_ = 0;
   isr_ = 0;
+  if (events_ != nullptr) events_->forget();
   set_intx(0);
+}
+
+// --- Doorbells and interrupts as events.
+
+bool VirtioPci::has_doorbells() const {
+  return context_ != nullptr && ioeventfd && type().find_property("ioeventfd") != nullptr;
+}
+
+void VirtioPci::serving_changed(bool) {
+  update_events();
+}
+
+void VirtioPci::queue_changed(size_t n) {
+  if (events_ != nullptr) events_->queue_changed(n);
+}
+
+void VirtioPci::run_state_changed(bool running) {
+  running_ = running;
+  update_events();
+}
+
+void VirtioPci::update_events() {
+  if (events_ != nullptr) events_->set_on(running_ && has_doorbells() && backend_->serving());
+}
+
+std::vector<VirtioPci::Doorbell> VirtioPci::doorbells(size_t n, int fd) const {
+  std::vector<Doorbell> out;
+  const MemoryRegion::IoEvent by_value{.offset = 0, .size = 2, .match_data = true, .data = n, .fd = fd};
+  if (legacy()) {
+    out.push_back({bar_region(kLegacyBar), by_value});
+    out.back().event.offset = kLegacyNotifyAt;
+  }
+  if (modern())
+    out.push_back(
+        {bar_region(kModernBar),
+         {.offset = kNotifyAt + n * notify_stride(), .size = 0, .match_data = false, .data = 0, .fd = fd}});
+  if (modern() && modern_pio_notify) out.push_back({bar_region(kPioNotifyBar), by_value});
+  return out;
 }
 
 // --- Interrupts (4.1.5.1.3, 4.1.4.5).
@@ -295,7 +353,9 @@ void VirtioPci::legacy_write(uint64_t offset, uint64_t value, unsigned size) {
       config_vector_ = checked_vector(value & 0xffff);
       return;
     case kQueueVector:
-      if (queue != nullptr) queue->vector = checked_vector(value & 0xffff);
+      if (queue == nullptr) return;
+      queue->vector = checked_vector(value & 0xffff);
+      if (events_ != nullptr) events_->vectors_changed();
       return;
     default:
       return;
@@ -417,12 +477,15 @@ void VirtioPci::common_write(uint64_t offset, uint64_t value, unsigned size) {
 void VirtioPci::queue_write(VirtioQueue& queue, uint64_t offset, uint64_t value, unsigned) {
   if (offset == kVector) {
     queue.vector = checked_vector(value);
+    if (events_ != nullptr) events_->vectors_changed();
     return;
   }
   if (offset == kQueueReset) {
     // One whose buffers are all with the driver; the others end with the device's reset.
-    if ((value & 1) != 0 && backend_->has_feature(virtio::kRingReset) && queue.ring != nullptr &&
-        queue.ring->position().in_use == 0)
+    bool all_returned = false;
+    backend_->at_home(queue_select_,
+                      [&] { all_returned = queue.ring != nullptr && queue.ring->position().in_use == 0; });
+    if ((value & 1) != 0 && backend_->has_feature(virtio::kRingReset) && all_returned)
       backend_->reset_queue(queue);
     return;
   }

@@ -4,20 +4,25 @@
 
 #include <memory>
 
+#include "hw/core/run_state_listener.h"
 #include "hw/pci/msix.h"
 #include "hw/virtio/virtio_device.h"
+#include "hw/virtio/virtio_pci_events.h"
 
 namespace rhea {
 
 /// The PCI function in front of a VirtioDevice, its child "virtio-backend".
-class VirtioPci : public PciDevice, public VirtioTransport {
+class VirtioPci : public PciDevice, public VirtioTransport, public RunStateListener {
  public:
   static const TypeInfo kType;  ///< "virtio-pci", abstract
   const TypeInfo& type() const override { return kType; }
 
   PciIds pci_ids() const override;
-  CoResult<> co_prepare(DeviceContext& context) override { return backend_->co_prepare(context); }
-  CoResult<> co_stop() override { return backend_->co_stop(); }
+  CoResult<> co_prepare(DeviceContext& context) override;
+  CoResult<> co_stop() override {
+    if (realized()) backend_->update_serving();  // one that was unplugged is no bus master any more
+    return backend_->co_stop();
+  }
   BlockBackend* block_backend() override { return backend_->block_backend(); }
   VirtioDevice& backend() const { return *backend_; }
   void reset() override;
@@ -27,6 +32,13 @@ class VirtioPci : public PciDevice, public VirtioTransport {
   // VirtioTransport
   void queue_interrupt(uint16_t vector) override;
   void config_interrupt() override;
+  void signal_queue(size_t n) override { events_->signal(n); }
+  void deliver_signals() override {
+    if (events_ != nullptr) events_->deliver();
+  }
+  bool has_doorbells() const override;
+  void serving_changed(bool on) override;
+  void queue_changed(size_t n) override;
   bool may_access_memory() const override { return bus_master(); }
   void save_head(StateWriter& out) override;
   Result<> load_head(StateReader& in) override;
@@ -36,6 +48,16 @@ class VirtioPci : public PciDevice, public VirtioTransport {
   const VMState* extra_state() const override;
   void* extra_object() override { return this; }
   void state_loaded() override;
+
+  void run_state_changed(bool running) override;
+
+  /// Where a write is queue `n`'s doorbell: `fd` is signalled for it.
+  struct Doorbell {
+    MemoryRegion* region;
+    MemoryRegion::IoEvent event;
+  };
+  std::vector<Doorbell> doorbells(size_t n, int fd) const;
+  const Msix* msix() const { return msix_.get(); }
 
   // Properties.
   static constexpr uint32_t kAutoVectors = UINT32_MAX;
@@ -73,6 +95,7 @@ class VirtioPci : public PciDevice, public VirtioTransport {
   uint64_t take_isr();
   uint16_t checked_vector(uint64_t vector) const;
   void after_status();
+  void update_events();
   bool window_target(unsigned offset, unsigned size, uint64_t& at, unsigned& bytes) const;
 
   uint64_t legacy_read(uint64_t offset, unsigned size);
@@ -91,7 +114,10 @@ class VirtioPci : public PciDevice, public VirtioTransport {
   std::shared_ptr<VirtioBus> virtio_bus_;
   const uint16_t class_id_;
   std::unique_ptr<Msix> msix_;
-  unsigned window_ = 0;  ///< where VIRTIO_PCI_CAP_PCI_CFG lies; 0: nowhere
+  DeviceContext* context_ = nullptr;
+  std::unique_ptr<VirtioPciEvents> events_;  ///< null where there is no loop to hear them
+  bool running_ = true;                      ///< the machine
+  unsigned window_ = 0;                      ///< where VIRTIO_PCI_CAP_PCI_CFG lies; 0: nowhere
   // Registers.
   uint8_t isr_ = 0;
   uint16_t queue_select_ = 0;

@@ -173,7 +173,10 @@ void VirtioWire::collect() {
       q.driver = from.driver;
       q.device = from.device;
     }
-    const RingPosition p = from.ring != nullptr ? from.ring->position() : RingPosition();
+    RingPosition p;
+    device.at_home(i, [&] {
+      if (from.ring != nullptr) p = from.ring->position();
+    });
     q.next = p.next;
     q.used = p.used;
     q.next_wrap = p.next_wrap;
@@ -247,6 +250,7 @@ Result<> VirtioWire::load(StateReader& in, int version) {
   TRY(device.kind_loaded(std::span(config).first(std::min<size_t>(config_bytes, config.size()))));
   if ((status & virtio::kDriverOk) != 0) device.driver_ready();
   t.state_loaded();
+  device.update_serving();
   return {};
 }
 

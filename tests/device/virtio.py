@@ -7,6 +7,13 @@ NEXT, WRITE = 1, 2
 WAIT_S = 20
 
 
+def wait_until(test, done):
+    """Doorbells, interrupts and a device's breakdown come from other threads, soon."""
+    end = time.monotonic() + WAIT_S
+    while not done():
+        test.assertLess(time.monotonic(), end, f"it has not come for {WAIT_S} s")
+
+
 class VirtioDriver:
     """One device at `slot`, its ports at `io`. Rings and buffers lie in guest memory from `memory` on."""
 

@@ -7,7 +7,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from machine import MachineTest, not_the_peer  # noqa: E402
-from virtio import BlockDriver  # noqa: E402
+from virtio import BlockDriver, wait_until  # noqa: E402
 from pyutil import runner  # noqa: E402
 from pyutil.emulator import emulator_path  # noqa: E402
 
@@ -100,7 +100,7 @@ class VirtioBlk(MachineTest):
         self.q.outb(io + 18, 7)
         self.q.write(0x10000 + 16 * 256, struct.pack("<HHH", 0, 1, 999))
         self.q.outw(io + 16, 0)
-        self.assertEqual(self.q.inb(io + 18) & 0x40, 0x40)
+        wait_until(self, lambda: self.q.inb(io + 18) & 0x40)
         self.q.outb(io + 18, 0)
         self.assertEqual(self.q.inb(io + 18), 0)
         driver = self.driver()

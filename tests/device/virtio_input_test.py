@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from machine import ACCEL, BASE, MachineTest  # noqa: E402
-from virtio import ModernDriver  # noqa: E402
+from virtio import ModernDriver, wait_until  # noqa: E402
 from pyutil import runner  # noqa: E402
 from pyutil.emulator import emulator_path  # noqa: E402
 
@@ -74,7 +74,7 @@ class Mouse(Input):
 
     def test_bad_ring_breaks_the_device_alone(self):
         self.driver.offer(1, [(0xffffffff0000, 8, False)])
-        self.assertEqual(self.driver.status() & 0x40, 0x40)
+        wait_until(self, lambda: self.driver.status() & 0x40)
         self.send({"type": "btn", "data": {"button": "left", "down": True}})
         self.driver.start(2)
         self.driver.offer(1, [(self.driver.put(bytes(8)), 8, False)])

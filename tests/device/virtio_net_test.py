@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from machine import BASE, ACCEL, MachineTest, not_the_peer  # noqa: E402
-from virtio import VirtioDriver  # noqa: E402
+from virtio import VirtioDriver, wait_until  # noqa: E402
 from pyutil import runner  # noqa: E402
 from pyutil.emulator import Emulator, emulator_path  # noqa: E402
 
@@ -174,7 +174,7 @@ class Frames(Socket):
             if queue == RX:
                 self.from_outside(frame())
                 self.qmp.execute("query-status")
-            self.assertEqual(self.driver.status() & 0x40, 0x40, (queue, pieces))
+            wait_until(self, lambda: self.driver.status() & 0x40)
             self.driver.start(3)
         self.to_outside(frame(OTHER, b"works"))
         self.assertEqual(self.outside(), frame(OTHER, b"works"))

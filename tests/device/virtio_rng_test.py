@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from machine import MachineTest, needs_clock  # noqa: E402
-from virtio import VirtioDriver  # noqa: E402
+from virtio import VirtioDriver, wait_until  # noqa: E402
 from pyutil import runner  # noqa: E402
 from pyutil.emulator import emulator_path  # noqa: E402
 
@@ -46,7 +46,7 @@ class VirtioRng(MachineTest):
 
     def test_bad_ring_breaks_the_device_alone(self):
         self.driver.offer(0, [(0xffffffff0000, 16, True)])
-        self.assertEqual(self.driver.status() & 0x40, 0x40)
+        wait_until(self, lambda: self.driver.status() & 0x40)
         self.driver.start()
         self.ask(16)
         self.assertEqual(self.driver.wait_used(0)[1], 16)

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from machine import ACCEL, BASE, MachineTest  # noqa: E402
-from virtio import VirtioDriver  # noqa: E402
+from virtio import VirtioDriver, wait_until  # noqa: E402
 from pyutil import runner  # noqa: E402
 from pyutil.emulator import Emulator, emulator_path  # noqa: E402
 
@@ -126,7 +126,7 @@ class Serial(MachineTest):
     def test_bad_rings_break_the_device_alone(self):
         for queue in (CTRL_OUT, 1, P1_OUT):
             self.driver.offer(queue, [(0xffffffff0000, 8, False)])
-            self.assertEqual(self.driver.status() & 0x40, 0x40)
+            wait_until(self, lambda: self.driver.status() & 0x40)
             self.driver.start(6, 1 << 1)
         self.send(1, b"works")
         self.assertEqual(self.ends[0].recv(64), b"works")

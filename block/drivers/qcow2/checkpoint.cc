@@ -200,14 +200,19 @@ CoResult<> Image::co_grow_refcount_table() {
   std::vector<bool> all(bigger.size() / kSectorEntries + 1, true);
   co_await or_return(co_await co_write_table(table_offset, bigger, std::move(all)));
   co_await or_return(co_await file_.co_flush());
-  const Header before = header_;
-  header_.refcount_table_offset = table_offset;
-  header_.refcount_table_clusters = static_cast<uint32_t>(table_clusters);
+  const uint64_t offset_before = header_.refcount_table_offset;
+  const uint32_t clusters_before = header_.refcount_table_clusters;
+  {
+    std::lock_guard lock(mutex_);
+    header_.refcount_table_offset = table_offset;
+    header_.refcount_table_clusters = static_cast<uint32_t>(table_clusters);
+  }
   Result<> written = co_await co_write_header();
   if (written) written = co_await file_.co_flush();
   std::lock_guard lock(mutex_);
   if (!written) {
-    header_ = before;
+    header_.refcount_table_offset = offset_before;
+    header_.refcount_table_clusters = clusters_before;
     co_return written;
   }
   // What changed in the old table meanwhile has to be written to the new one.
@@ -217,9 +222,9 @@ CoResult<> Image::co_grow_refcount_table() {
       changed[i / kSectorEntries] = true;
     bigger[i] = refcount_table_[i];
   }
-  const uint64_t old_bytes = uint64_t{before.refcount_table_clusters} << header_.cluster_bits;
-  unmark_meta(before.refcount_table_offset, old_bytes);
-  free_later(before.refcount_table_offset, old_bytes, FreeReason::kOther);
+  const uint64_t old_bytes = uint64_t{clusters_before} << header_.cluster_bits;
+  unmark_meta(offset_before, old_bytes);
+  free_later(offset_before, old_bytes, FreeReason::kOther);
   refcount_table_ = std::move(bigger);
   refcount_table_dirty_ = std::move(changed);
   mark_meta(table_offset, table_clusters * cluster_bytes(), Meta::kRefcountTable);

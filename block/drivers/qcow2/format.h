@@ -101,8 +101,14 @@ struct Header {
   std::vector<UnknownExtension> unknown_extensions;
 
   uint64_t cluster_bytes() const { return uint64_t{1} << cluster_bits; }
-  bool extended_l2() const { return (incompatible & kIncompatExtendedL2) != 0; }
-  bool has_data_file() const { return (incompatible & kIncompatDataFile) != 0; }
+  // Requests ask for some of these while others of them come and go.
+  bool has_incompatible(uint64_t bits) const {
+    return (__atomic_load_n(&incompatible, __ATOMIC_RELAXED) & bits) != 0;
+  }
+  void set_incompatible(uint64_t bits) { __atomic_fetch_or(&incompatible, bits, __ATOMIC_RELAXED); }
+  void clear_incompatible(uint64_t bits) { __atomic_fetch_and(&incompatible, ~bits, __ATOMIC_RELAXED); }
+  bool extended_l2() const { return has_incompatible(kIncompatExtendedL2); }
+  bool has_data_file() const { return has_incompatible(kIncompatDataFile); }
   uint32_t l2_entry_bytes() const { return extended_l2() ? 16 : 8; }
   uint32_t subclusters() const { return extended_l2() ? kSubclusters : 1; }
   uint64_t subcluster_bytes() const { return cluster_bytes() / subclusters(); }

@@ -150,7 +150,7 @@ void Image::set_options(const ImageOptions& options, bool writable) {
 }
 
 CoResult<> Image::co_before_linking() {
-  if (!options_.lazy_refcounts || (header_.incompatible & kIncompatDirty) != 0) co_return Result<>();
+  if (!options_.lazy_refcounts || header_.has_incompatible(kIncompatDirty)) co_return Result<>();
   co_return co_await co_set_dirty_bit();
 }
 
@@ -224,13 +224,21 @@ CoResult<> Image::co_mark_corrupt(std::string what) {
                what.c_str());
   if (!writable_) co_return Result<>();
   if (header_.version < 3) co_return Result<>();
-  header_.incompatible |= kIncompatCorrupt;
+  {
+    std::lock_guard lock(mutex_);
+    header_.set_incompatible(kIncompatCorrupt);
+  }
   co_await or_return(co_await co_write_header());
   co_return co_await file_.co_flush();
 }
 
 CoResult<> Image::co_write_header() {
-  std::vector<uint8_t> bytes = co_await or_return(serialize_header(header_));
+  const Header now = header_copy();
+  co_return co_await co_write_header(now);
+}
+
+CoResult<> Image::co_write_header(const Header& header) {
+  std::vector<uint8_t> bytes = co_await or_return(serialize_header(header));
   // What an older, longer header left behind it must not be read as an extension.
   bytes.resize(std::min<uint64_t>(cluster_bytes(), (bytes.size() + 511) / 512 * 512));
   const IoVector view(bytes.data(), bytes.size());
@@ -240,15 +248,15 @@ CoResult<> Image::co_write_header() {
 /// From here on refcounts may lag behind until close.
 CoResult<> Image::co_set_dirty_bit() {
   CoMutex::Guard guard = co_await table_lock_.co_lock();
-  if ((header_.incompatible & kIncompatDirty) != 0) co_return Result<>();
-  header_.incompatible |= kIncompatDirty;
-  Result<> written = co_await co_write_header();
+  if (header_.has_incompatible(kIncompatDirty)) co_return Result<>();
+  // Whoever finds the bit set goes on: it is there only when the image has it.
+  Header marked = header_copy();
+  marked.incompatible |= kIncompatDirty;
+  Result<> written = co_await co_write_header(marked);
   if (written) written = co_await file_.co_flush();
-  if (!written) {
-    header_.incompatible &= ~kIncompatDirty;
-    co_return written;
-  }
+  if (!written) co_return written;
   std::lock_guard lock(mutex_);
+  header_.set_incompatible(kIncompatDirty);
   refcounts_lazy_ = true;
   co_return Result<>();
 }
@@ -312,7 +320,8 @@ CoResult<> Image::co_grow_l1(uint64_t entries) {
   const std::vector<bool> all(bigger.size() / kSectorEntries + 1, true);
   Result<> written = co_await co_write_table(run.offset, bigger, all);
   if (written) written = co_await file_.co_flush();
-  const Header before = header_;
+  const uint64_t offset_before = header_.l1_offset;
+  const uint32_t entries_before = header_.l1_entries;
   if (written) {
     header_.l1_offset = run.offset;
     header_.l1_entries = static_cast<uint32_t>(entries);
@@ -321,12 +330,13 @@ CoResult<> Image::co_grow_l1(uint64_t entries) {
   }
   std::lock_guard lock(mutex_);
   if (!written) {
-    header_ = before;
+    header_.l1_offset = offset_before;
+    header_.l1_entries = entries_before;
     free_later(run.offset, bytes, FreeReason::kNever);
     co_return written;
   }
-  unmark_meta(before.l1_offset, l1_.size() * 8);
-  free_later(before.l1_offset, cluster_ceil(l1_.size() * 8), FreeReason::kOther);
+  unmark_meta(offset_before, l1_.size() * 8);
+  free_later(offset_before, cluster_ceil(l1_.size() * 8), FreeReason::kOther);
   l1_.resize(entries);
   l1_dirty_.assign(l1_.size() / kSectorEntries + 1, false);
   mark_meta(run.offset, bytes, Meta::kActiveL1);

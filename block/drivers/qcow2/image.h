@@ -15,6 +15,7 @@
 // used again only after the tables that referred to it are durable.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
@@ -111,9 +112,15 @@ class Image {
   /// With lazy refcounts: marks the image, before the first allocation reaches it.
   CoResult<> co_before_linking();
 
-  /// Changes only with nothing in flight, or under mutex() by steps.
+  /// Changes only with nothing in flight, or under mutex(): there what names the refcount table, and what
+  /// set_incompatible() sets.
   Header& header() { return header_; }
   const Header& header() const { return header_; }
+  /// As it is now. Any thread.
+  Header header_copy() {
+    std::lock_guard lock(mutex_);
+    return header_;
+  }
   std::mutex& mutex() { return mutex_; }
   const ImageOptions& options() const { return options_; }
   bool writable() const { return writable_; }
@@ -204,6 +211,7 @@ class Image {
   /// If much has piled up.
   CoResult<> co_relieve();
   CoResult<> co_write_header();
+  CoResult<> co_write_header(const Header& header);
   CoResult<> co_grow_l1(uint64_t entries);
   /// Counts of 2^order bits. Nothing may be in flight.
   CoResult<> co_change_refcount_width(uint32_t order);
@@ -310,8 +318,8 @@ class Image {
   Header header_;
   ImageOptions options_;
   bool writable_ = false;
-  bool corrupt_ = false;
-  bool refcounts_lazy_ = false;  ///< the dirty bit is set: refcounts need not be written before close
+  std::atomic<bool> corrupt_{false};  ///< looked at without the mutex too
+  bool refcounts_lazy_ = false;       ///< the dirty bit is set: refcounts need not be written before close
   std::vector<uint64_t> l1_;
   std::vector<bool> l1_dirty_;  ///< per 512 bytes
   std::vector<uint64_t> refcount_table_;

@@ -73,12 +73,13 @@ class Qcow2Node final : public BlockDriverState {
   CoResult<> co_load_bitmaps();
   CoResult<> co_mark_bitmaps();
   CoResult<> co_store_bitmaps();
-  Json bitmap_list() const;
+  Json bitmap_list();
   std::vector<std::shared_ptr<DirtyBitmap>> persistent_bitmaps() const;
 
   BdrvChild data_;  ///< the external data file, if the image has one
   Image image_;
-  std::vector<StoredBitmap> stored_bitmaps_;    ///< as the image's directory lists them
+  /// As the image's directory lists them. Changes under the image's mutex, or with nothing in flight.
+  std::vector<StoredBitmap> stored_bitmaps_;
   CoMutex bitmaps_lock_;                        ///< marking them
   std::atomic<bool> bitmaps_unmarked_{false};   ///< the image may still say what they are
   std::atomic<int> metadata_preallocated_{-1};  ///< what co_metadata_preallocated() found; -1: not asked yet

@@ -56,6 +56,7 @@ CoResult<> Qcow2Node::co_mark_bitmaps() {
   if (any) {
     Result<> written = co_await co_write_bitmap_flags(image_, marked);
     if (!written) co_return Failure(std::move(written).error().prepend("Can't mark the bitmaps as in use: "));
+    std::lock_guard lock(image_.mutex());
     stored_bitmaps_ = std::move(marked);
   }
   bitmaps_unmarked_ = false;
@@ -133,7 +134,8 @@ CoResult<> Qcow2Node::co_remove_stored_bitmap(const std::string& bitmap) {
 }
 
 /// What `info` shows of them; null without any.
-Json Qcow2Node::bitmap_list() const {
+Json Qcow2Node::bitmap_list() {
+  std::lock_guard lock(image_.mutex());
   if (stored_bitmaps_.empty()) return {};
   Json list = Json::array();
   for (const StoredBitmap& s : stored_bitmaps_) {

@@ -6,7 +6,7 @@
 namespace rhea::qcow2 {
 
 CoResult<ImageDetails> Qcow2Node::co_details() {
-  const Header& h = image_.header();
+  const Header h = image_.header_copy();  // requests may be under way
   ImageDetails d;
   d.cluster_bytes = h.cluster_bytes();
   d.vm_state_offset = vm_state_offset();

@@ -195,6 +195,7 @@ const BlockDriver kQcow2Driver = {
     .name = "qcow2",
     .supports_backing = true,
     .can_compress = true,
+    .any_loop = true,
     .probe =
         [](std::span<const uint8_t> head) {
           if (head.size() < 8 || load_be<uint32_t>(&head[0]) != qcow2::kMagic) return 0;

@@ -24,6 +24,8 @@ DEVICE = "/dev/sr0"
 PAUSES = 30
 RESETS = 10
 MODULE_BYTES = 128 << 20
+HOTPLUGS = 6
+DISK_PART = 64  # times 64 KiB of the disk for each CPU
 ZEROS_MD5 = "2c7ab85a893283e98c931e9511add182"  # of 16 MiB
 # What a wait, a dialogue or a reading of an answer ends with when the emulator or the guest misbehaves.
 ODD_ANSWER = (AttributeError, LookupError, TypeError, ValueError)
@@ -169,6 +171,38 @@ class Cases:
         expect(abs(int(self.vm.shell(total)) - before) < 8192, "the guest still counts the module's memory")
         yield "the guest let go of it"
 
+    def disk_load(self):
+        """A disk in an I/O thread works while others come to it and go."""
+        vectors = self.vm.shell("grep -c 'virtio.*req' /proc/interrupts")
+        expect(int(vectors) >= self._cpus, f"the disk has {vectors} interrupts for {self._cpus} queues")
+        # Each CPU writes its own part of the disk, and reads it from there again, not from memory.
+        part = f"bs=64k seek=$((cpu * {DISK_PART}))"
+        work = (f"dd if=/work$cpu of=/dev/vda {part} conv=notrunc,fsync 2>/dev/null; "
+                "echo 3 >/proc/sys/vm/drop_caches; "
+                f"dd if=/dev/vda {part.replace('seek', 'skip')} count={DISK_PART} 2>/dev/null | cmp - /work$cpu || echo bad $cpu")
+        self.vm.shell(f"for cpu in $(seq {self._cpus}); do "
+                      f"dd if=/dev/urandom of=/work$cpu bs=64k count={DISK_PART} 2>/dev/null; done")
+        self.vm.shell("for cpu in $(seq %d); do while [ ! -e /enough ]; do %s; echo x >>/rounds; done >/result$cpu & done"
+                      % (self._cpus, work))
+        for number in range(HOTPLUGS):
+            self.vm.qmp.execute("blockdev-add", {"driver": "null-co", "node-name": "hot", "size": 1 << 20, "read-zeroes": True})
+            thread = {"iothread": "io0"} if number % 2 else {}
+            self.vm.qmp.execute("device_add", {"driver": "virtio-blk-pci", "id": "hot0", "drive": "hot", **thread})
+            self.vm.shell("n=0; until [ -e /dev/vdb ] || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done; "
+                          "dd if=/dev/vdb bs=4k 2>/dev/null | md5sum | grep -q ^b6d81b360a5672d80c27430f39153e2c", 40)
+            self.vm.qmp.execute("device_del", {"id": "hot0"})
+            self.vm.event("DEVICE_DELETED", device="hot0")
+            self.vm.qmp.execute("blockdev-del", {"node-name": "hot"})
+        for command in ("stop", "cont") * 5:
+            self.vm.qmp.execute(command)
+        self.vm.qmp.events.clear()
+        self.vm.shell("touch /enough; wait", 90)
+        bad = self.vm.shell("cat /result*")
+        expect(not bad, f"the guest read something else than it wrote: {bad}")
+        yield f"{self.vm.shell('wc -l </rounds')} rounds of writing and reading on {self._cpus} CPUs gave what was written"
+        self.vm.shell("rm /work* /result* /enough /rounds")
+        yield f"{HOTPLUGS} disks came and went meanwhile"
+
     def pauses(self):
         """Stopped again and again while every CPU works: nothing is lost, no clock jumps."""
         work = "dd if=/dev/zero bs=64k count=256 2>/dev/null | md5sum"
@@ -227,7 +261,7 @@ class Cases:
         self.vm.wait_for_end()
         yield "the emulator ended with status 0"
 
-    ORDER = ("boot", "cpus", "cd_mount", "cd_change", "cd_eject", "scsi_disk", "memory", "pauses", "reboot", "power_button", "power_off")
+    ORDER = ("boot", "cpus", "cd_mount", "cd_change", "cd_eject", "disk_load", "scsi_disk", "memory", "pauses", "reboot", "power_button", "power_off")
 
 
 def names():

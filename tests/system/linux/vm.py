@@ -15,6 +15,7 @@ KERNEL_COMMAND_LINE = ("console=ttyS0 loglevel=3 nokaslr mitigations=off init_on
                        "nowatchdog tsc=reliable random.trust_cpu=1")
 BOOT_SECONDS = 90
 SPARE_BYTES = 16 << 20
+DISK_BYTES = 32 << 20
 
 
 def command_line(options, cpus, run):
@@ -30,7 +31,10 @@ def command_line(options, cpus, run):
             "-blockdev", f"driver=file,node-name=libvirt-3-storage,filename={options.cd1},read-only=on",
             "-blockdev", "driver=raw,node-name=libvirt-3-format,file=libvirt-3-storage,read-only=on",
             "-device", "ide-cd,bus=ide.1,unit=0,drive=libvirt-3-format,id=ide0-1-0",
-            "-device", "virtio-scsi-pci,id=scsi0"]
+            "-device", "virtio-scsi-pci,id=scsi0",
+            "-object", "iothread,id=io0",
+            "-blockdev", f"driver=file,node-name=disk,filename={run}/disk.img",
+            "-device", f"virtio-blk-pci,drive=disk,id=disk0,iothread=io0,num-queues={cpus}"]
 
 
 class Failure(Exception):
@@ -40,6 +44,8 @@ class Failure(Exception):
 class Vm:
     def __init__(self, options, cpus, run):
         os.makedirs(run)
+        with open(f"{run}/disk.img", "wb") as disk:
+            disk.truncate(DISK_BYTES)
         self._run, self._log = run, f"{run}/emulator.log"
         self.serial_text, self._unread = "", b""
         self._qmp_text = []  # both directions

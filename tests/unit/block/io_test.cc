@@ -2,6 +2,7 @@
 #include <random>
 #include <thread>
 
+#include "block/graph/graph_edit.h"
 #include "block/graph/io.h"
 #include "tests/unit/block/graph_fixture.h"
 #include "tests/unit/block/memory_node.h"
@@ -243,6 +244,124 @@ TEST_F(Drain, OtherLoopsRequestsTakePartToo) {
   while (done < 100) std::this_thread::yield();
   stop = 1;
   iothread.join();
+}
+
+/// Shows what is below, and tells the loop that came by.
+class HomeNode final : public BlockDriverState {
+ public:
+  uint32_t file_role(const OptionTree&) const override {
+    return child_role::kFiltered | child_role::kPrimary;
+  }
+  CoResult<> co_open(OpenContext&) override { co_return Result<>(); }
+  CoResult<> co_preadv(ByteRange r, IoVector iov) override {
+    seen = AioContext::current();
+    return file_.co_preadv(r, iov);
+  }
+  CoResult<uint64_t> co_getlength() override { co_return file_.node().total_bytes(); }
+  AioContext* seen = nullptr;
+};
+constexpr BlockDriver kHomeDriver = {
+    .name = "home",
+    .is_filter = true,
+    .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<HomeNode>(); },
+};
+constexpr BlockDriver kRoamingDriver = {
+    .name = "roaming",
+    .is_filter = true,
+    .any_loop = true,
+    .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<HomeNode>(); },
+};
+
+class OtherLoop : public NodeIo {
+ protected:
+  OtherLoop() {
+    graph.register_driver(kHomeDriver);
+    graph.register_driver(kRoamingDriver);
+    thread = std::jthread([this] { other->run(); });
+  }
+  ~OtherLoop() override { other->stop(); }
+  /// Reads from the other loop; the loop where that ends.
+  AioContext* read_there() {
+    std::atomic<AioContext*> ended{nullptr};
+    char byte = 0;
+    other->post([&] {
+      co_start<void>(backend.co_preadv({0, 1}, IoVector(&byte, 1)), [&](Result<> r) {
+        EXPECT_TRUE(r);
+        AioContext* const here = AioContext::current();
+        loop->post([&ended, here] { ended = here; });
+      });
+    });
+    while (ended == nullptr) loop->run_once(true);
+    return ended;
+  }
+  HomeNode& put_above(const char* driver) {
+    const std::string name = str_cat("f", ++filters);
+    Result<NodeRef> made = open(str_cat(R"({"driver": ")", driver, R"(", "node-name": ")", name,
+                                        R"(", "file": ")", node->name(), "\"}"));
+    EXPECT_TRUE(made) << made.error().message();
+    node = *made;
+    EXPECT_TRUE(run(co_exchange(*node)));
+    return static_cast<HomeNode&>(*node);
+  }
+  CoResult<> co_exchange(BlockDriverState& next) {
+    GraphWriteLock lock = co_await or_return(co_await graph.co_lock());
+    co_await or_return(co_await backend.co_remove(lock));
+    co_return co_await backend.co_insert(lock, next);
+  }
+  int filters = 0;
+  std::unique_ptr<AioContext> other = std::move(AioContext::create("iothread").value());
+  std::jthread thread;
+};
+
+TEST_F(OtherLoop, RequestsMakeADetourWhereANodeServesTheMainLoopOnly) {
+  make(R"("size": 4096)");
+  EXPECT_EQ(read_there(), other.get());
+  HomeNode& roaming = put_above("roaming");
+  EXPECT_EQ(read_there(), other.get());
+  EXPECT_EQ(roaming.seen, other.get());
+  HomeNode& home = put_above("home");
+  EXPECT_EQ(read_there(), other.get()) << "it ends where it was made";
+  EXPECT_EQ(home.seen, loop.get());
+  EXPECT_EQ(roaming.seen, loop.get()) << "and all below";
+  HomeNode& above = put_above("roaming");
+  EXPECT_EQ(read_there(), other.get());
+  EXPECT_EQ(above.seen, loop.get()) << "and above";
+}
+
+/// A filter comes and goes under requests, as that of a job does.
+TEST_F(OtherLoop, FiltersComeAndGoUnderRequests) {
+  make(R"("size": 4096)");
+  std::atomic<bool> enough{false}, ended{false};
+  std::atomic<int> done{0};
+  char byte = 0;
+  auto hammer = [](BlockBackend& b, char* at, std::atomic<int>& n, std::atomic<bool>& quit) -> CoResult<> {
+    while (!quit) {
+      AioContext* const before = AioContext::current();
+      co_await or_return(co_await b.co_preadv({0, 1}, IoVector(at, 1)));
+      EXPECT_EQ(AioContext::current(), before);
+      ++n;
+      co_await before->co_yield_now();
+    }
+    co_return Result<>();
+  };
+  other->post([&] {
+    co_start<void>(hammer(backend, &byte, done, enough), [&](Result<> r) {
+      EXPECT_TRUE(r);
+      ended = true;
+      loop->post([] {});
+    });
+  });
+  auto round = [](BlockGraph& g, BlockDriverState& base) -> CoResult<> {
+    GraphWriteLock lock = co_await or_return(co_await g.co_lock());
+    const NodeRef filter = co_await or_return(make_filter_node(lock, g, kHomeDriver, "filter", base.flags()));
+    co_await or_return(co_await co_insert_filter(lock, *filter, base, "file"));
+    for (int i = 0; i < 20; ++i) co_await g.main_loop().co_yield_now();
+    co_return co_await co_remove_filter(lock, *filter);
+  };
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(run(round(graph, *node)));
+  while (done < 100) loop->run_once(false);
+  enough = true;
+  while (!ended) loop->run_once(true);
 }
 
 }  // namespace

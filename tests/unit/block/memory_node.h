@@ -43,6 +43,7 @@ class MemoryNode final : public BlockDriverState {
 inline const BlockDriver kMemoryDriver = {
     .name = "memory",
     .is_protocol = true,
+    .any_loop = true,
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<MemoryNode>(); },
 };
 

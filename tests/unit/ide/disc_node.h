@@ -102,6 +102,7 @@ class DiskNode final : public BlockDriverState {
 inline const BlockDriver kDiskDriver = {
     .name = "disk",
     .is_protocol = true,
+    .any_loop = true,
     .make = []() -> std::unique_ptr<BlockDriverState> { return std::make_unique<DiskNode>(); },
 };
 

@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <map>
 #include <random>
@@ -183,6 +185,45 @@ TEST(MemoryListener, DoorbellsFollowTheirRegion) {
   EXPECT_NE(rec.take().find("+bell 3100/2"), std::string::npos);
   bar->remove_ioevent(bell);
   EXPECT_EQ(rec.take(), "begin -bell 3100/2 commit ");
+}
+
+/// Counts the writes that come to it.
+struct CountingHandler final : MmioHandler {
+  int writes = 0;
+  uint64_t mmio_read(uint64_t, unsigned) override { return 0; }
+  void mmio_write(uint64_t, uint64_t, unsigned) override { ++writes; }
+};
+
+TEST(AddressSpaceWrites, RingDoorbellsInsteadOfTheHandler) {
+  CountingHandler handler;
+  auto root = MemoryRegion::container("root", 0x10000);
+  auto bar = MemoryRegion::io("bar", 0x1000, handler);
+  root->add_subregion(0x2000, *bar);
+  AddressSpace space("s", *root);
+  const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  auto rung = [&] {
+    uint64_t count = 0;
+    return ::read(fd, &count, sizeof count) == sizeof count ? count : 0;
+  };
+  const MemoryRegion::IoEvent by_value{.offset = 0x10, .size = 2, .match_data = true, .data = 1, .fd = fd};
+  const MemoryRegion::IoEvent any_size{.offset = 0x20, .size = 0, .match_data = false, .data = 0, .fd = fd};
+  bar->add_ioevent(by_value);
+  bar->add_ioevent(any_size);
+  space.store(0x2010, 1, 2);
+  EXPECT_EQ(rung(), 1u);
+  EXPECT_EQ(handler.writes, 0);
+  space.store(0x2010, 2, 2);  // another value
+  space.store(0x2010, 1, 4);  // another size
+  space.store(0x2014, 1, 2);  // another place
+  EXPECT_EQ(rung(), 0u);
+  EXPECT_EQ(handler.writes, 3);
+  for (const unsigned size : {1u, 2u, 4u}) space.store(0x2020, 77, size);
+  EXPECT_EQ(rung(), 3u);
+  EXPECT_EQ(handler.writes, 3);
+  bar->remove_ioevent(any_size);
+  space.store(0x2020, 77, 2);
+  EXPECT_EQ(handler.writes, 4);
+  ::close(fd);
 }
 
 // --- random trees against a model that looks at each address by itself -----------------------------------

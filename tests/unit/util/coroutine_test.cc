@@ -97,6 +97,28 @@ TEST_F(CoroutineTest, ManualClockRunsWhatIsDueOnTheWay) {
   EXPECT_EQ(clock.now_ns(), 25);
 }
 
+/// The loop that steps the clock runs its own timers; the others hear of it.
+TEST_F(CoroutineTest, ManualClockMovesForOtherLoopsToo) {
+  clock.set_manual();
+  clock.start();
+  auto other = std::move(AioContext::create("other").value());
+  std::atomic<int> rang{0};
+  auto timer = std::make_unique<Timer>(*other, clock, [&] {
+    ++rang;
+    other->stop();
+  });
+  for (int round = 1; round <= 200; ++round) {
+    std::jthread thread([&] {
+      other->run();
+      other->post([] {});
+    });
+    timer->arm_in(10);
+    clock.step_to(clock.now_ns() + 10, *loop);
+    thread.join();
+    ASSERT_EQ(rang, round);
+  }
+}
+
 TEST_F(CoroutineTest, PostFromAnotherThreadWakesTheLoop) {
   bool done = false;
   std::thread([&] { loop->post([&] { done = true; }); }).join();

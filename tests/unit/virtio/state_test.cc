@@ -122,6 +122,7 @@ TEST_F(VirtioState, BrokenDeviceStaysBroken) {
   start(a);
   put<uint16_t>(0x11002, 999);
   out(a, 16, 0, 2);
+  loop->run_once(false);
   EXPECT_EQ(in(a, 18, 1) & 0x40, 0x40u);
   const std::vector<uint8_t> bytes = save(a);
   a.reset();

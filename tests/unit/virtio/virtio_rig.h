@@ -76,15 +76,19 @@ class VirtioRig : public testing::Test {
   uint32_t in(VirtioPci& f, unsigned reg, unsigned size) {
     return static_cast<uint32_t>(io_space().load(f.bar_address(0) + reg, size));
   }
+  /// As a processor does it: what was put before is seen by a device's thread that sees this.
   template <class T>
   void put(GuestAddr at, T value) {
-    std::memcpy(ram_block->host() + at, &value, sizeof value);
+    __atomic_store_n(word<T>(at), value, __ATOMIC_RELEASE);
   }
   template <class T>
   T get(GuestAddr at) {
-    T value;
-    std::memcpy(&value, ram_block->host() + at, sizeof value);
-    return value;
+    return __atomic_load_n(word<T>(at), __ATOMIC_ACQUIRE);
+  }
+  template <class T>
+  T* word(GuestAddr at) {
+    EXPECT_EQ(at % sizeof(T), 0u);
+    return reinterpret_cast<T*>(ram_block->host() + at);
   }
   /// A legacy driver with queue `n` at page `page`.
   void start(VirtioPci& f, uint32_t page = 0x10, uint16_t n = 0, uint32_t features = 0) {
