@@ -17,7 +17,9 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Which build says how files are compiled: the debug one, or that of AddressSanitizer where only it is there.
 BUILD = next((d for d in ("build-dbg", "build-asan") if os.path.exists(os.path.join(ROOT, d, "build.ninja"))), "build-dbg")
-TIDY_SECONDS = int(os.environ.get("RHEA_TIDY_SECONDS", "150"))  # the files changed last are looked at first; --all has no limit
+# Seconds of clang-tidy and, if set, of the header check: the files changed last are looked at first; --all has no limit.
+TIDY_SECONDS = int(os.environ.get("RHEA_LINT_SECONDS", "150"))
+HEADER_SECONDS = float(os.environ.get("RHEA_LINT_SECONDS", "inf"))
 FAILED = []
 
 
@@ -130,7 +132,7 @@ def plain_flags(words):
     return flags
 
 
-def check_headers(headers, commands):
+def check_headers(headers, commands, everything):
     """Each header compiles as the only include of a file."""
     if not commands:
         print(f"SKIP lint.headers: no {BUILD}/compile_commands.json; run ./dev build first")
@@ -141,8 +143,11 @@ def check_headers(headers, commands):
     every = sorted({f for flags in commands.values() for f in flags if f.startswith("-I")})
     folder = os.path.join(ROOT, BUILD, "header-check")
     os.makedirs(folder, exist_ok=True)
+    end = time.monotonic() + (float("inf") if everything else HEADER_SECONDS)
 
     def one(header):
+        if time.monotonic() > end:
+            return None
         base = os.path.join(folder, header.replace("/", "_"))
         with open(base + ".cc", "w", encoding="utf-8") as file:
             file.write(f'#include "{header}"\n#include "{header}"\n')
@@ -152,8 +157,12 @@ def check_headers(headers, commands):
         first = next((l for l in text.splitlines() if "error" in l), text.strip()[:300])
         return [f"{header} does not compile on its own: {first}"] if status else []
 
-    problems = pool(one, headers)
-    result("headers", [p for ps in problems for p in ps], f"{len(headers)} headers")
+    looked = [found for found in pool(one, newest_first(headers)) if found is not None]
+    result("headers", [p for found in looked for p in found], share(len(looked), len(headers), "headers"))
+
+
+def share(looked, of, what):
+    return f"{of} {what}" if looked == of else f"{looked} of {of} {what} within the time"
 
 
 def newest_first(files):
@@ -218,14 +227,14 @@ def check_tidy(files, headers, commands, everything):
         file.write("\n".join(sorted(key for _, _, key in results if key)))
     looked = [r for r in results if r[1] is not None]
     result("tidy", [p for _, problems, _ in looked for p in problems],
-           f"{len(looked)} of {len(todo)} files within the time" if len(looked) < len(todo) else f"{len(todo)} files")
+           share(len(looked), len(todo), "files"))
     if unreadable:
         print(f"# tidy: clang 14 cannot read all of {', '.join(sorted(unreadable))}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--all", action="store_true", help="clang-tidy over every file, however long it takes")
+    parser.add_argument("--all", action="store_true", help="every header and every file, however long it takes")
     args = parser.parse_args()
     os.chdir(ROOT)
     sources, headers = tracked(".cc"), tracked(".h")
@@ -233,7 +242,7 @@ def main():
     check_format(sources + headers)
     check_layers()
     check_scripts()
-    check_headers([h for h in headers if not h.startswith("tests/")], commands)
+    check_headers([h for h in headers if not h.startswith("tests/")], commands, args.all)
     check_tidy(sources, headers, commands, args.all)
     sys.exit(1 if FAILED else 0)
 

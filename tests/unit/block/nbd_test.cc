@@ -259,6 +259,8 @@ TEST_F(Nbd, RequestsWaitForAServerThatComesBack) {
   while (!written) loop->run_once(true);
   EXPECT_TRUE(*written);
   ASSERT_TRUE(remove(backend));
+  client->reset();  // its last flush would wait for the server, too
+  reap();
 }
 
 TEST_F(Nbd, OpeningWaitsForAServerThatIsStarting) {
