@@ -490,6 +490,8 @@ std::optional<Vm::Request> Vm::next_request() {
 
 void Vm::request_quit(ShutdownCause cause) {
   add_request({.reset = false, .cause = cause});
+  // A client that says so itself gets SHUTDOWN before the answer.
+  if (cause == ShutdownCause::kHostQmpQuit && loop_.in_loop_thread()) handle_requests();
 }
 
 void Vm::request_reset(ShutdownCause cause) {

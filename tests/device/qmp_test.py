@@ -30,6 +30,13 @@ class Requests(MachineTest):
         self.assertEqual(self.events_of("system_reset", "quit"), ["RESET", "SHUTDOWN"])
         self.assertEqual(self.vm.wait_exit(), 0)
 
+    def test_shutdown_is_told_before_quit_is_answered(self):
+        self.qmp.send_raw(b'{"execute": "quit", "id": 1}')
+        messages = [self.qmp.read_message() for _ in range(2)]
+        self.assertEqual([m.get("event", m.get("id")) for m in messages], ["SHUTDOWN", 1])
+        self.assertEqual(messages[0]["data"], {"guest": False, "reason": "host-qmp-quit"})
+        self.assertEqual(self.vm.wait_exit(), 0)
+
     @not_the_peer("it joins resets")
     def test_each_reset_is_told_of(self):
         self.assertEqual(self.events_of("system_reset", "system_reset", "quit"), ["RESET", "RESET", "SHUTDOWN"])
