@@ -39,7 +39,8 @@ class VmControl {
   virtual Result<> cont() = 0;
 
   // Requests are carried out by the main loop soon after; they cannot fail.
-  /// Ends the process (event SHUTDOWN). Any thread.
+  /// Ends the process (event SHUTDOWN); kHostQmpQuit in the main thread at once, if no reset is under way.
+  /// Any thread.
   virtual void request_quit(ShutdownCause cause) = 0;
   /// The same; disks that have not finished within kBoundedNs are left as they are. Main thread.
   virtual void request_bounded_quit(ShutdownCause cause) { request_quit(cause); }
